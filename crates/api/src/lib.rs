@@ -1,0 +1,1 @@
+//! Speak HTTP: resources, server-sent events, problems.

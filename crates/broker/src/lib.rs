@@ -1,0 +1,1 @@
+//! Carry a deal from order to settlement.

@@ -1,0 +1,1 @@
+//! Carry messages and streams between authenticated peers.

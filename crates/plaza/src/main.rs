@@ -1,0 +1,3 @@
+//! Read the configuration, assemble the rooms, run the chosen role; the command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Offer a machine, run what was placed on it, report usage.

@@ -1,0 +1,1 @@
+//! Place requests on machines over time (knows no money, no users, no network).

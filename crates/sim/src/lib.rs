@@ -1,0 +1,1 @@
+//! Run the whole house against simulated time, network, faults and cheats.

@@ -1,0 +1,1 @@
+//! Decide from evidence whether work was done honestly.

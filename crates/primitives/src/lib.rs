@@ -22,7 +22,7 @@ pub use amount::{Amount, BasisPoints, Rate};
 pub use digest::{Digest, Hasher};
 pub use id::{DealId, Epoch, JobId, PeerId, TaskIndex};
 pub use key::{Key, KeyError, Signature};
-pub use merkle::{Root, merkle_leaf, merkle_root};
+pub use merkle::{Root, merkle_join, merkle_leaf, merkle_root};
 pub use resources::{Bytes, Millicores, Resources, Sample, Usage};
 pub use text::{ParseError, format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use time::{Clock, Seconds, UnixSeconds};

@@ -24,7 +24,7 @@ pub fn merkle_root(leaves: impl IntoIterator<Item = B256>) -> Root {
         level = level
             .chunks(2)
             .map(|pair| match pair {
-                [left, right] => join(*left, *right),
+                [left, right] => merkle_join(*left, *right),
                 [single] => *single,
                 _ => unreachable!("chunks of two hold one or two"),
             })
@@ -33,7 +33,8 @@ pub fn merkle_root(leaves: impl IntoIterator<Item = B256>) -> Root {
     Root(level.first().copied().unwrap_or_default())
 }
 
-fn join(left: B256, right: B256) -> B256 {
+/// The node above two nodes, in either order: `keccak256(low || high)`.
+pub fn merkle_join(left: B256, right: B256) -> B256 {
     let (low, high) = if left <= right { (left, right) } else { (right, left) };
     keccak256([low.0, high.0].concat())
 }
@@ -53,6 +54,6 @@ mod tests {
         let [a, b, c] = [b"a", b"b", b"c"].map(|record| merkle_leaf(record));
         assert_eq!(merkle_root([a, b]), merkle_root([b, a]));
         assert_ne!(merkle_root([a, b]), merkle_root([a, c]));
-        assert_eq!(merkle_root([a, b, c]).0, join(join(a, b), c));
+        assert_eq!(merkle_root([a, b, c]).0, merkle_join(merkle_join(a, b), c));
     }
 }

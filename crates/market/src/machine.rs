@@ -1,0 +1,126 @@
+//! What a provider's machine is, what a renter wishes for, and whether the one meets the other.
+//!
+//! Invariant: what is unknown never satisfies a wish.
+
+use std::collections::BTreeSet;
+
+use primitives::{Digest, Resources};
+use serde::{Deserialize, Serialize};
+
+/// The file tree that a run sees as `/`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Root {
+    /// The system folders of the provider's own machine, read-only.
+    Host,
+    /// An image named by its digest.
+    Image(Digest),
+}
+
+/// What a provider has to sell, as its offer states it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// What can be reserved in all.
+    pub resources: Resources,
+    /// Whether parts can be reserved, or only the whole (no cgroup rights: nothing would hold
+    /// two tenants apart).
+    pub divisible: bool,
+    /// Operating system, such as `linux`.
+    pub os: String,
+    /// Processor architecture, such as `x86_64`.
+    pub arch: String,
+    /// Processor model, if the system tells it.
+    pub cpu_model: Option<String>,
+    /// Graphics processor models, one entry a device; `None` where nothing looked for them.
+    pub gpu_models: Option<Vec<String>>,
+    /// Whether jobs may run on the host's own system folders.
+    pub host_root: bool,
+    /// What shuts the work in, by name, such as `namespaces`, `seccomp`, `cgroup`.
+    pub isolation: BTreeSet<String>,
+}
+
+/// What a job needs of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wish {
+    /// What is reserved for the job.
+    pub resources: Resources,
+    /// Required operating system, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// Required architecture, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// Required graphics processor model, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_model: Option<String>,
+    /// Required region, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The file tree the job runs on.
+    pub root: Root,
+}
+
+/// A dimension in which an offer can fail a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dimension {
+    /// Too few processor cores.
+    Cpu,
+    /// Too little memory.
+    Memory,
+    /// Too little disk.
+    Disk,
+    /// Too few graphics processors, or none known.
+    Gpu,
+    /// Another graphics processor, or an unknown one.
+    GpuModel,
+    /// Another operating system.
+    Os,
+    /// Another architecture.
+    Architecture,
+    /// Another region, or an unknown one.
+    Region,
+    /// The provider does not run this kind of root.
+    Root,
+    /// Dearer than the order allows.
+    Price,
+    /// Another token.
+    Token,
+    /// The offer is no longer valid.
+    Expired,
+}
+
+impl Wish {
+    /// Every dimension in which `machine`, in `region`, fails this wish.
+    pub fn unmet_by(&self, machine: &Machine, region: &str) -> Vec<Dimension> {
+        let has = &machine.resources;
+        let wants = &self.resources;
+        let named = |wish: &Option<String>, is: Option<&str>| {
+            wish.as_deref().is_none_or(|wish| is.is_some_and(|is| is.eq_ignore_ascii_case(wish)))
+        };
+        let gpu_model = machine.gpu_models.as_deref().unwrap_or_default();
+        let checks = [
+            (Dimension::Cpu, has.cpu >= wants.cpu),
+            (Dimension::Memory, has.memory >= wants.memory),
+            (Dimension::Disk, has.disk >= wants.disk),
+            (Dimension::Gpu, has.gpus >= wants.gpus),
+            (
+                Dimension::GpuModel,
+                self.gpu_model.as_deref().is_none_or(|wish| {
+                    gpu_model.iter().any(|is| is.to_lowercase().contains(&wish.to_lowercase()))
+                }),
+            ),
+            (Dimension::Os, named(&self.os, Some(&machine.os))),
+            (Dimension::Architecture, named(&self.arch, Some(&machine.arch))),
+            (Dimension::Region, named(&self.region, (!region.is_empty()).then_some(region))),
+            (Dimension::Root, self.root != Root::Host || machine.host_root),
+        ];
+        checks.into_iter().filter(|(_, met)| !met).map(|(dimension, _)| dimension).collect()
+    }
+
+    /// What is reserved on `machine`: the wished bundle, or all of it where it cannot be divided.
+    pub fn bundle_on(&self, machine: &Machine) -> Resources {
+        if machine.divisible { self.resources } else { machine.resources }
+    }
+}

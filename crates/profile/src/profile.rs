@@ -1,0 +1,98 @@
+//! A profile: every number that makes one network differ from another.
+
+use market::{Rules, escrow::Windows};
+use primitives::{Amount, B256, BasisPoints};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A network's constitution. The contracts carry its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What it is called.
+    pub name: String,
+    /// The network's share of what is paid (ESC-2).
+    pub fee: BasisPoints,
+    /// Paid to whoever opens a deal.
+    pub open_fee: Amount,
+    /// Paid to whoever ends a deal.
+    pub close_fee: Amount,
+    /// How many blocks must follow before an event counts; 0 where every block is final.
+    pub blocks_until_final: u64,
+    /// The escrow's windows.
+    pub escrow: Windows,
+    /// The market's rules.
+    pub market: Rules,
+}
+
+/// Chain ids from this range mark a network as local: play money, demo keys allowed.
+pub const LOCAL_CHAIN_IDS: std::ops::Range<u64> = 7_700_000_000..7_800_000_000;
+
+const LOCAL: &str = include_str!("../../../profiles/local.toml");
+
+impl Profile {
+    /// The preset of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn preset(name: &str) -> Result<Self, Error> {
+        match name {
+            "local" => Self::parse("local", LOCAL),
+            other => Err(Error::NoPreset(other.to_owned())),
+        }
+    }
+
+    /// Read a profile in TOML; `name` is for the error only.
+    ///
+    /// # Errors
+    /// Names field and line of what is wrong.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|source| Error::Profile { name: name.to_owned(), source })
+    }
+
+    /// The hash the root contract stores and every node compares.
+    pub fn hash(&self) -> B256 {
+        let json = serde_json::to_vec(self).expect("plain data with string keys serialises");
+        primitives::keccak256(json)
+    }
+
+    /// Whether a chain id marks a local network.
+    pub fn is_local(chain_id: u64) -> bool {
+        LOCAL_CHAIN_IDS.contains(&chain_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_preset_holds_the_defaults_of_the_protocol() {
+        let local = Profile::preset("local").expect("a preset");
+        assert_eq!(local.market, Rules::default());
+        assert_eq!(local.escrow.dispute.0, 600);
+    }
+
+    #[test]
+    fn a_bid_may_be_accepted_as_long_as_the_escrow_allows() {
+        let local = Profile::preset("local").expect("a preset");
+        assert!(local.market.bid_lead < local.escrow.accept);
+    }
+
+    #[test]
+    fn any_changed_number_changes_the_hash() {
+        let local = Profile::preset("local").expect("a preset");
+        let mut other = local.clone();
+        other.fee = BasisPoints(301);
+        assert_ne!(local.hash(), other.hash());
+    }
+
+    #[test]
+    fn a_wrong_profile_is_refused_with_field_and_line() {
+        let text = LOCAL.replace("fee = 300 ", "fee = \"much\" ");
+        let error = Profile::parse("mine", &text).expect_err("a word is no fee");
+        let source = std::error::Error::source(&error).expect("the parser's words").to_string();
+        assert!(source.contains("line 3") && source.contains("fee"), "{source}");
+    }
+}

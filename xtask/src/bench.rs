@@ -1,0 +1,30 @@
+//! Run a benchmark by name: an example of the room `sim`, built for delivery.
+
+use std::{fs, path::Path};
+
+use anyhow::{Result, bail};
+
+use crate::shell::run;
+
+const EXAMPLES: &str = "crates/sim/examples";
+
+/// Run the benchmark `name`; the error for an unknown one names those that exist.
+pub(crate) fn bench(root: &Path, name: &str) -> Result<()> {
+    let known = known(&root.join(EXAMPLES));
+    if !known.iter().any(|it| it == name) {
+        let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
+        bail!("there is no benchmark {name} in {EXAMPLES}; there is: {known}");
+    }
+    run(root, &format!("cargo run --release --locked --package sim --example {name}"))
+}
+
+fn known(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|file| file.strip_suffix(".rs").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
+}

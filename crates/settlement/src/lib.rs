@@ -1,1 +1,27 @@
 //! Speak to the contracts on any EVM chain (the only room that knows an ABI).
+//!
+//! In: calls as values, JSON-RPC answers. Out: slots, balances, openings and closings at the
+//! network's depth; refusals as values; a network set up from nothing.
+//!
+//! Invariant: nothing read here is taken back by a reorganisation within the network's depth; a
+//! call that the contracts refuse leaves no transaction.
+//!
+//! Not here: which call is wanted (`market::exit`), the signed documents (`market::document`).
+
+mod book;
+mod call;
+mod error;
+mod intent;
+mod ledger;
+mod refusal;
+mod seam;
+mod view;
+
+pub use book::Setup;
+pub use call::{Call, Cosigned, Mined, Sent};
+pub use error::{Error, RpcError};
+pub use intent::{authorisation_digest, contest_digest, stop_digest};
+pub use ledger::{Imbalance, Ledger, Seat};
+pub use refusal::{Reason, Refusal};
+pub use seam::Settlement;
+pub use view::{Admission, Balances, Depth, Head};

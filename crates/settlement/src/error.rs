@@ -1,0 +1,94 @@
+//! What can go wrong in this room, naming the operation, the endpoint and the reason.
+
+use primitives::B256;
+
+/// A failure between us and the chain. What the contracts refuse is a value
+/// ([`crate::Refusal`]), not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The chain could not be asked, or its node refused the request.
+    #[error("{operation}")]
+    Rpc {
+        /// What was being done, with its object.
+        operation: String,
+        /// Which endpoint failed, and why.
+        #[source]
+        source: RpcError,
+    },
+    /// The node answered with something that is no answer to the question.
+    #[error("{operation}: the node's answer cannot be read: {why}")]
+    Answer {
+        /// What was being asked, with its object.
+        operation: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A transaction left, but nothing is known of it yet. It may still be sealed: look at the
+    /// deal's slot before sending again.
+    #[error("transaction {tx} was sent and is not confirmed: {why}")]
+    Unconfirmed {
+        /// The transaction seen last under its nonce.
+        tx: B256,
+        /// What kept us from knowing.
+        why: String,
+    },
+    /// The chain is not the one these contracts are on.
+    #[error("the node serves chain {found}, the network is on chain {wanted}")]
+    OtherChain {
+        /// The node's chain id.
+        found: u64,
+        /// The network's.
+        wanted: u64,
+    },
+    /// A step of setting up a network was refused.
+    #[error("setting up the network: {step} was refused")]
+    Deploy {
+        /// Which contract or call.
+        step: &'static str,
+        /// By whom and why.
+        #[source]
+        source: crate::Refusal,
+    },
+    /// The sending task has ended.
+    #[error("the sender of {account} has ended")]
+    Closed {
+        /// Its account.
+        account: primitives::Address,
+    },
+}
+
+/// Why one JSON-RPC request brought no result.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RpcError {
+    /// No answer: worth trying again.
+    #[error("{endpoint} cannot be reached: {why}")]
+    Unreachable {
+        /// Where, without credentials.
+        endpoint: String,
+        /// The transport's word.
+        why: String,
+    },
+    /// The node answered with a JSON-RPC error.
+    #[error("{endpoint} answers error {code}: {message}")]
+    Refused {
+        /// Where, without credentials.
+        endpoint: String,
+        /// The JSON-RPC error code.
+        code: i64,
+        /// The node's words.
+        message: String,
+        /// The `data` member; for a revert the revert's bytes in hexadecimal.
+        data: Option<String>,
+    },
+}
+
+impl Error {
+    /// Whether the same question may get an answer later without anyone changing anything.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Rpc { source, .. } => matches!(source, RpcError::Unreachable { .. }),
+            Self::Unconfirmed { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -17,10 +17,10 @@
 //! Not here: what the bytes mean (`market`), who may ask for what (`broker`, `provider`), retries
 //! (callers compare desired with actual state and ask again).
 
-mod transport;
-
 mod peers;
 mod simulated;
+
+mod transport;
 
 mod exchange;
 mod message;

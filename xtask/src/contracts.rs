@@ -54,3 +54,6 @@ fn install(folder: &Path) -> Result<()> {
     run(folder, "npm ci --no-audit --no-fund")?;
     fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))
 }
+
+#[cfg(test)]
+mod tests;

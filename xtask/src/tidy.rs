@@ -8,6 +8,7 @@ mod absences;
 mod arrows;
 mod cycles;
 mod exports;
+mod floats;
 mod manifests;
 mod names;
 mod openings;
@@ -42,6 +43,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Complaint> {
     complaints.extend(absences::check(&plan, tree, &crates));
     complaints.extend(openings::check(tree));
     complaints.extend(exports::check(&sources));
+    complaints.extend(floats::check(&sources));
     complaints.extend(manifests::check(tree));
     complaints.extend(names::check(tree, &sources));
     complaints.extend(unfinished::check(tree));

@@ -411,6 +411,12 @@ fn only_plaza_reads_the_environment() {
         "//! Keep things well.\nuse std::env::var as ask;\n",
     );
     refused(&tree, &["crates/store/src/lib.rs:2", "only plaza reads the environment"]);
+    write(
+        &mut tree,
+        "crates/store/src/lib.rs",
+        "//! Keep things well.\nconst MACHINE: &str = std::env::consts::ARCH;\n",
+    );
+    accepted(&tree);
 }
 
 #[test]
@@ -465,6 +471,36 @@ fn nothing_is_put_off() {
         write(&mut tree, "crates/store/src/lib.rs", &format!("//! Keep things well.\n{line}\n"));
         refused(&tree, &["crates/store/src/lib.rs:2", "(unfinished)"]);
     }
+}
+
+#[test]
+fn money_is_counted_without_floating_point() {
+    for body in [
+        "fn f(price: f64) {}",
+        "fn f() -> u64 { (2_u64 as f32) as u64 }",
+        "const X: () = { 0.5; };",
+    ] {
+        let mut tree = house();
+        write(
+            &mut tree,
+            "crates/settlement/src/lib.rs",
+            &format!(
+                "//! Speak to contracts.\n{body}\n#[cfg(test)]\nmod tests {{ const Y: f64 = 0.5; }}\n"
+            ),
+        );
+        refused(&tree, &["crates/settlement/src/lib.rs:2", "floating point"]);
+    }
+}
+
+#[test]
+fn only_sandbox_and_hardware_know_which_system_they_run_on() {
+    let mut tree = house();
+    write(
+        &mut tree,
+        "crates/store/src/lib.rs",
+        "//! Keep things well.\nuse std::os::linux::fs::MetadataExt;\n",
+    );
+    refused(&tree, &["crates/store/src/lib.rs:2", "only sandbox and hardware"]);
 }
 
 /// What `sha256sum` and `sort` give for the files of [`vault`], as `contracts/export.mjs` describes.

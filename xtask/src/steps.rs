@@ -95,10 +95,10 @@ impl Step {
 
 fn all_tests(root: &Path) -> Result<Vec<String>> {
     if works("cargo nextest --version") {
-        run(root, "cargo nextest run --workspace --locked --no-tests=pass")?;
-        run(root, "cargo test --workspace --locked --doc")?;
+        run(root, "cargo nextest run --workspace")?;
+        run(root, "cargo test --workspace --doc")?;
     } else {
-        run(root, "cargo test --workspace --locked")?;
+        run(root, "cargo test --workspace")?;
     }
     Ok(contracts::test(root)?
         .map(|why| format!("the contracts' tests: {why}"))

@@ -11,6 +11,6 @@ mod deal;
 mod job;
 mod lease;
 
-pub use deal::{Chosen, DealStage, Delivered, Judged, Open, Running, Settled};
+pub use deal::{Chosen, DealStage, Delivered, Judged, Open, Running, Settled, Signed};
 pub use job::JobStage;
 pub use lease::{Ended, LeaseStage, Leased};

@@ -1,0 +1,121 @@
+//! The book: the offers of the providers that made themselves known to this gateway.
+//!
+//! Kept in memory only: providers announce themselves again whenever they connect, so a gateway
+//! that starts anew has its book back within seconds, without a word that is out of date.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use market::{
+    Offer, Signed,
+    quote::{Inquiry, Quote, quote},
+};
+use primitives::{Address, Digest, PeerId, UnixSeconds};
+use tokio::sync::watch;
+
+use crate::{view::Listing, world::World};
+
+pub(crate) struct Book {
+    offers: Mutex<Offers>,
+    changed: watch::Sender<u64>,
+}
+
+/// The newest offer of each provider and key, with its digest.
+type Offers = BTreeMap<(Address, Address), (Digest, Signed<Offer>)>;
+
+impl Book {
+    pub(crate) fn new() -> Self {
+        Self { offers: Mutex::default(), changed: watch::Sender::new(0) }
+    }
+
+    /// Take an offer that `peer` announced, or say why not.
+    pub(crate) async fn announce(
+        &self,
+        world: &World,
+        peer: &PeerId,
+        signed: Signed<Offer>,
+    ) -> Result<(), String> {
+        let offer = &signed.document;
+        let digest = offer.digest(&world.plaza());
+        if !signed.signature.is_by(offer.provider_key, digest) {
+            return Err("the offer is not signed by its provider key".to_owned());
+        }
+        if offer.peer != *peer {
+            return Err(format!("the offer names peer {}, it came from {peer}", offer.peer));
+        }
+        if world.clock.now() >= offer.valid_until {
+            return Err("the offer is no longer valid".to_owned());
+        }
+        if offer.token != world.token {
+            return Err(format!("the offer asks for token {}, which is not listed", offer.token));
+        }
+        match world.settlement.is_authorised(offer.provider, offer.provider_key).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(format!(
+                    "key {} is not authorised for provider {}",
+                    offer.provider_key, offer.provider
+                ));
+            }
+            Err(error) => return Err(format!("the chain cannot be asked now: {error}")),
+        }
+        let name = (offer.provider, offer.provider_key);
+        let mut offers = self.offers();
+        let newer =
+            offers.get(&name).is_none_or(|(_, known)| known.document.sequence <= offer.sequence);
+        if !newer {
+            return Err("a later offer of the same provider is in the book".to_owned());
+        }
+        offers.insert(name, (Digest(digest.0), signed));
+        drop(offers);
+        self.changed.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// The offer of this digest.
+    pub(crate) fn offer(&self, digest: Digest) -> Option<Offer> {
+        let offers = self.offers();
+        let found = offers.values().find(|(is, _)| *is == digest);
+        found.map(|(_, signed)| signed.document.clone())
+    }
+
+    /// Every offer, and whether its provider is connected now.
+    pub(crate) fn listings(&self, connected: &BTreeSet<PeerId>) -> Vec<Listing> {
+        self.offers()
+            .values()
+            .map(|(digest, offer)| Listing {
+                digest: *digest,
+                connected: connected.contains(&offer.document.peer),
+                offer: offer.clone(),
+            })
+            .collect()
+    }
+
+    /// Answer an inquiry from the offers whose providers are connected now.
+    pub(crate) fn quote(
+        &self,
+        world: &World,
+        inquiry: &Inquiry,
+        connected: &BTreeSet<PeerId>,
+        now: UnixSeconds,
+    ) -> Quote {
+        let offers = self.offers();
+        let reachable = offers
+            .values()
+            .filter(|(_, offer)| connected.contains(&offer.document.peer))
+            .map(|(digest, offer)| (*digest, &offer.document));
+        quote(reachable, inquiry, &world.rules, now)
+    }
+
+    /// Changes whenever an offer comes in.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn offers(&self) -> MutexGuard<'_, Offers> {
+        // Every critical section leaves the map whole, so a panic elsewhere spoils nothing.
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,249 @@
+//! The broker: starts every line that is not over, and takes new orders.
+//!
+//! Upon a start: every job in the journal is put on the board, and every one that is not done goes
+//! on where it was. Upon an order: it becomes the first fact of a line of its own.
+
+use std::sync::{Arc, Mutex};
+
+use market::{
+    JobFact, JobStage, Record,
+    document::Consent,
+    fact::Submission,
+    quote::{Inquiry, Quote},
+};
+use primitives::{Address, DealId, JobId};
+use store::{Appended, Batch, Log};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    board::Board,
+    book::Book,
+    desk::{Desk, Tunnel},
+    error::Error,
+    job,
+    line::{DealLine, Inbound, JOBS, JobLine, deal_stream, job_stream, records},
+    refusal::Refusal,
+    submit,
+    view::{JobView, Listing},
+    world::World,
+};
+
+/// How many exchanges with providers are answered at once.
+const DESKS: usize = 32;
+
+/// A running broker; cheap to clone.
+#[derive(Clone)]
+pub struct Broker {
+    world: World,
+    board: Arc<Board>,
+    book: Arc<Book>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Broker {
+    /// Replay the journal, carry on what is not over, and answer providers. `tunnel` answers the
+    /// JSON-RPC that providers send through their connection, on networks that offer it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn start(world: World, tunnel: Option<Arc<dyn Tunnel>>) -> Result<Self, Error> {
+        let broker = Self {
+            board: Arc::new(Board::new()),
+            book: Arc::new(Book::new()),
+            tasks: Arc::default(),
+            world,
+        };
+        broker.replay().await?;
+        let desk = Arc::new(Desk {
+            world: broker.world.clone(),
+            board: broker.board.clone(),
+            book: broker.book.clone(),
+            tunnel,
+            received: Mutex::default(),
+        });
+        for _ in 0..DESKS {
+            let desk = desk.clone();
+            broker.spawn(async move {
+                while let Some(incoming) = desk.world.transport.accept().await {
+                    desk.answer(incoming).await;
+                }
+            });
+        }
+        Ok(broker)
+    }
+
+    /// Stop all lines where they are; the next start carries them on.
+    pub async fn shutdown(self) {
+        let mut tasks = {
+            let mut held = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::take(&mut *held)
+        };
+        tasks.shutdown().await;
+    }
+
+    /// Take an order. The same order twice is one job.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it cannot be written down now.
+    pub async fn submit(&self, submission: Submission) -> Result<JobId, Refusal> {
+        let id = submit::check(&self.world, &submission)?;
+        if self.board.job(id).is_some() {
+            return Ok(id);
+        }
+        if let Some(inputs) = submission.work.inputs {
+            let has = self.world.blobs.has(&inputs).await;
+            if !has.map_err(|error| Refusal::Unavailable(error.to_string()))? {
+                return Err(Refusal::field("work.inputs", "the list of inputs was not uploaded"));
+            }
+        }
+        let fact = JobFact::Submitted(Box::new(submission));
+        let line = JobLine::begin(&self.world, id, fact).await;
+        match line.map_err(|error| Refusal::Unavailable(error.to_string()))? {
+            Some(line) => self.carry(line, None),
+            None => tracing::debug!(job = %id, "the order came twice at once"),
+        }
+        Ok(id)
+    }
+
+    /// Take the renter's consent to a deal; written down when this returns.
+    ///
+    /// # Errors
+    /// When there is no such deal, its moment has passed, or the signature is not the renter's.
+    pub async fn consent(&self, deal: DealId, consent: Consent) -> Result<(), Refusal> {
+        let unknown = || Refusal::Unknown(format!("deal {deal}"));
+        let job = self.board.job_of(deal).ok_or_else(unknown)?;
+        let over = || Refusal::TooLate("the deal is over".to_owned());
+        let inbox = self.board.inbox(job).ok_or_else(over)?;
+        let (asker, answer) = oneshot::channel();
+        inbox.send(Inbound::Consent(consent, asker)).await.map_err(|_| over())?;
+        answer.await.unwrap_or_else(|_| Err(over()))
+    }
+
+    /// Ask a job to end. Asking again, or asking a job that is done, changes nothing.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub async fn stop(&self, job: JobId) -> Result<(), Refusal> {
+        self.board.job(job).ok_or_else(|| Refusal::Unknown(format!("job {job}")))?;
+        if let Some(inbox) = self.board.inbox(job) {
+            let why = "the renter stopped it".to_owned();
+            // A line that ended meanwhile needs no stop.
+            drop(inbox.send(Inbound::Stop(why)).await);
+        }
+        Ok(())
+    }
+
+    /// A job as it stands.
+    pub fn job(&self, id: JobId) -> Option<JobView> {
+        self.board.job(id)
+    }
+
+    /// The job a deal serves.
+    pub fn job_of(&self, deal: DealId) -> Option<JobId> {
+        self.board.job_of(deal)
+    }
+
+    /// All jobs, newest first.
+    pub fn jobs(&self) -> Vec<JobView> {
+        self.board.jobs()
+    }
+
+    /// Counts every change of any job: feeds wait on it instead of polling.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.board.changed()
+    }
+
+    /// The facts of a job and of its deals, in the order they were written down, each with its
+    /// position in the journal; those after position `after`.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn records(&self, job: JobId, after: u64) -> Result<Vec<(u64, Record)>, Error> {
+        let mut found = Vec::new();
+        let mut streams = vec![job_stream(job)];
+        while let Some(stream) = streams.pop() {
+            for (position, record) in records(&self.world, &stream).await? {
+                if let (Some(deal), market::Fact::Job(_)) = (record.deal, &record.fact) {
+                    streams.push(deal_stream(deal));
+                }
+                if position > after {
+                    found.push((position, record));
+                }
+            }
+        }
+        found.sort_by_key(|(position, _)| *position);
+        Ok(found)
+    }
+
+    /// Every offer in the book.
+    pub fn offers(&self) -> Vec<Listing> {
+        self.book.listings(&self.world.transport.watch_peers().borrow())
+    }
+
+    /// Which connected offers serve an inquiry, what they cost, and why the others do not.
+    pub fn quote(&self, inquiry: &Inquiry) -> Quote {
+        let connected = self.world.transport.watch_peers().borrow().clone();
+        self.book.quote(&self.world, inquiry, &connected, self.world.clock.now())
+    }
+
+    /// The key that renters name as `renterKey`.
+    pub fn signer(&self) -> Address {
+        self.world.signer.address()
+    }
+
+    async fn replay(&self) -> Result<(), Error> {
+        for id in names(&self.world, JOBS).await? {
+            let Some(line) = JobLine::replayed(&self.world, JobId(id)).await? else { continue };
+            let deal = match line.stage.deal() {
+                Some(deal) => DealLine::replayed(&self.world, deal).await?,
+                None => None,
+            };
+            self.carry(line, deal);
+        }
+        Ok(())
+    }
+
+    fn carry(&self, line: JobLine, deal: Option<DealLine>) {
+        let inbox = self.board.enter(&line, deal.as_ref());
+        if matches!(line.stage, JobStage::Done { .. }) {
+            return;
+        }
+        let (world, board, book) = (self.world.clone(), self.board.clone(), self.book.clone());
+        self.spawn(async move { job::carry(&world, &board, &book, line, deal, inbox).await });
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+async fn names(world: &World, prefix: &str) -> Result<Vec<primitives::B256>, Error> {
+    let failed = |source| Error::Store { doing: format!("listing {prefix}"), source };
+    let heads = world.log.streams(prefix).await.map_err(failed)?;
+    let name = |stream: &str| stream.strip_prefix(prefix)?.parse().ok();
+    Ok(heads.iter().filter_map(|head| name(&head.stream)).collect())
+}
+
+/// The number of this start of the gateway: one higher at each. Providers obey the highest they
+/// have seen under a deal, so an older process that still runs is obeyed no more.
+///
+/// # Errors
+/// When the journal cannot be read or written.
+pub async fn next_fence(log: &dyn Log) -> Result<u64, Error> {
+    const STREAM: &str = "gateway/starts";
+    let failed = |source| Error::Store { doing: "counting this start".to_owned(), source };
+    loop {
+        let heads = log.streams(STREAM).await.map_err(failed)?;
+        let next = heads.iter().find(|head| head.stream == STREAM).map_or(0, |head| head.next);
+        let fact = br#"{"fact":"started"}"#.to_vec();
+        match log.append(Batch::to(STREAM, next, vec![fact])).await.map_err(failed)? {
+            Appended::Stored { .. } => return Ok(next + 1),
+            Appended::Conflict { .. } => {}
+        }
+    }
+}

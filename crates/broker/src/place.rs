@@ -1,0 +1,183 @@
+//! Submitted -> Placed: ask the offers that serve, cheapest first, until one gives a firm bid.
+//!
+//! Upon a bid: check every term against the order before anyone signs anything. Upon "busy": the
+//! job waits and asks again, until its order expires. Upon nothing that serves: the job ends with
+//! the count of offers that fail in each dimension. Upon a stop: it ends.
+
+use std::collections::BTreeMap;
+
+use market::{
+    fact::{Agreement, Conclusion, Submission},
+    machine::Dimension,
+    message::{Bid, BidAnswer, BidRequest, ToProvider, check_bid},
+    quote::{Inquiry, Quote, Quoted},
+};
+use primitives::{JobId, PeerId, Seconds};
+use tokio::time::Instant;
+
+use crate::{
+    ask::{self, answer_later},
+    book::Book,
+    error::Error,
+    line::{Inbound, Inbox},
+    world::{AGAIN, World},
+};
+
+/// What became of the search for a provider.
+pub(crate) enum Choice {
+    /// A firm bid, checked.
+    Chosen(Box<Agreement>),
+    /// Nobody, and why.
+    Nobody(Conclusion),
+}
+
+/// How long an order whose wish nothing in the book meets waits for providers to make themselves
+/// known; they do within seconds of connecting.
+const GATHERING: Seconds = Seconds(3);
+
+pub(crate) async fn choose(
+    world: &World,
+    book: &Book,
+    job: JobId,
+    wanted: &Submission,
+    stop: bool,
+    inbox: &mut Inbox,
+) -> Result<Choice, Error> {
+    let order = &wanted.order.document;
+    let since = Instant::now();
+    let mut changed = book.changed();
+    if stop {
+        return Ok(nobody("the renter stopped it before a provider was chosen", BTreeMap::new()));
+    }
+    loop {
+        changed.mark_unchanged();
+        let quote = ask_book(world, book, wanted);
+        let mut refusals = Vec::new();
+        let mut busy = false;
+        for quoted in &quote.ranked {
+            match ask_provider(world, book, job, wanted, quoted).await {
+                Ok(Asked::Bid(agreement)) => return Ok(Choice::Chosen(agreement)),
+                Ok(Asked::Busy) => busy = true,
+                Ok(Asked::Refused(why)) => refusals.push(format!("{}: {why}", quoted.provider)),
+                Err(error @ Error::Chain(_)) => return Err(error),
+                Err(error) => refusals.push(format!("{}: {error}", quoted.provider)),
+            }
+        }
+        if world.clock.now() >= order.expiry {
+            return Ok(nobody("no provider was free before the order expired", quote.rejected));
+        }
+        if !busy && since.elapsed() > GATHERING.duration() {
+            return Ok(nobody(&reasons(&quote, &refusals), quote.rejected));
+        }
+        tokio::select! {
+            _ = changed.changed() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+            Some(message) = inbox.recv() => match message {
+                Inbound::Stop(_) => {
+                    let why = "the renter stopped it before a provider was chosen";
+                    return Ok(nobody(why, BTreeMap::new()));
+                }
+                other => answer_later(other),
+            },
+        }
+    }
+}
+
+fn nobody(why: &str, rejected: BTreeMap<Dimension, usize>) -> Choice {
+    Choice::Nobody(Conclusion::Unplaced { why: why.to_owned(), rejected })
+}
+
+fn reasons(quote: &Quote, refusals: &[String]) -> String {
+    if quote.considered == 0 {
+        return "no provider is connected to this gateway".to_owned();
+    }
+    if quote.ranked.is_empty() {
+        return format!("none of {} offers serves the order", quote.considered);
+    }
+    format!("every provider that serves the order refused: {}", refusals.join("; "))
+}
+
+fn ask_book(world: &World, book: &Book, wanted: &Submission) -> Quote {
+    let order = &wanted.order.document;
+    let inquiry = Inquiry {
+        wish: wanted.work.wish.clone(),
+        time_limit: order.time_limit,
+        max_rate: Some(order.max_rate),
+        token: order.token,
+    };
+    let connected = world.transport.watch_peers().borrow().clone();
+    book.quote(world, &inquiry, &connected, world.clock.now())
+}
+
+enum Asked {
+    Bid(Box<Agreement>),
+    Busy,
+    Refused(String),
+}
+
+async fn ask_provider(
+    world: &World,
+    book: &Book,
+    job: JobId,
+    wanted: &Submission,
+    quoted: &Quoted,
+) -> Result<Asked, Error> {
+    let Some(offer) = book.offer(quoted.offer) else {
+        return Ok(Asked::Refused("its offer was replaced meanwhile".to_owned()));
+    };
+    let request = BidRequest {
+        order: wanted.order.clone(),
+        wish: wanted.work.wish.clone(),
+        salt: wanted.salt,
+        deal_salt: (world.salts)(),
+        open_fee: world.open_fee,
+        close_fee: world.close_fee,
+    };
+    let question = ToProvider::Bid(Box::new(request.clone()));
+    Ok(match ask::provider(world, &offer.peer, &question).await? {
+        BidAnswer::Busy { .. } => Asked::Busy,
+        BidAnswer::Refused { why } => Asked::Refused(why),
+        BidAnswer::Bid(bid) => check(world, job, &request, &offer.peer, *bid).await?,
+    })
+}
+
+async fn check(
+    world: &World,
+    job: JobId,
+    request: &BidRequest,
+    peer: &PeerId,
+    bid: Bid,
+) -> Result<Asked, Error> {
+    let escrow = world.escrow();
+    let token = request.order.document.token;
+    let present = world.settlement.admission(token).await.map_err(Error::chain)?;
+    if present.paused {
+        return Ok(Asked::Refused("the network has paused new deals".to_owned()));
+    }
+    let longest = world.time().await.map_err(Error::chain)?.plus(world.settlement.windows().accept);
+    if let Err(why) = check_bid(request, &bid, &escrow, job, present.fee, longest) {
+        return Ok(Asked::Refused(why));
+    }
+    let terms = &bid.terms.document;
+    let funds = world.settlement.balances(token, terms.renter).await.map_err(Error::chain)?;
+    let needed = terms.escrowed();
+    if needed.is_none_or(|needed| needed > funds.wallet && needed > funds.escrow) {
+        return Ok(Asked::Refused(format!(
+            "the deal puts aside {} units of the token, and renter {} has {} in its wallet and {} \
+             in the escrow",
+            needed.map_or_else(|| "too many".to_owned(), |needed| needed.to_string()),
+            terms.renter,
+            funds.wallet,
+            funds.escrow,
+        )));
+    }
+    Ok(Asked::Bid(Box::new(Agreement {
+        deal: terms.id(&escrow),
+        job,
+        peer: peer.clone(),
+        offer: bid.offer,
+        resources: bid.resources,
+        salt: bid.salt,
+        terms: bid.terms,
+    })))
+}

@@ -1,0 +1,89 @@
+//! Delivered -> Judged: the evidence is looked at once, and the decision is kept.
+//!
+//! Upon a delivery: every output named by the results must be here, and the receipt must follow
+//! from terms, samples, results and our own time. Then it is signed; otherwise nothing more is
+//! signed and the exits decide.
+//!
+//! A pause of the chain or of this gateway between delivery and judgement only makes more time
+//! pass, which never turns an honest receipt into a doubtful one.
+
+use market::{DealFact, Outcome, Verdict, fact::Submission, stage::Delivered};
+use primitives::{Bytes, Digest};
+use store::{TreeKind, TreeLimits, load_tree};
+use verification::{Evidence, Own};
+
+use crate::{
+    error::Error,
+    line::Stride,
+    world::{MOST_FILES, World},
+};
+
+pub(crate) async fn judge(
+    world: &World,
+    wanted: &Submission,
+    it: &Delivered,
+) -> Result<Stride, Error> {
+    let limit = wanted.work.output_limit;
+    let verdict = match missing_output(world, limit, it).await? {
+        Some(why) => Verdict::Refuse { why },
+        None => decide(world, it).await?,
+    };
+    let digest = it.delivery.receipt.document.digest(&world.escrow());
+    let signature = (verdict == Verdict::Pay).then(|| world.signer.sign(digest));
+    Ok(Stride::of(DealFact::Judged { verdict, signature }))
+}
+
+async fn decide(world: &World, it: &Delivered) -> Result<Verdict, Error> {
+    let time = world.time().await.map_err(Error::chain)?;
+    let (escrow, terms) = (world.escrow(), &it.agreement.terms.document);
+    let evidence = Evidence {
+        escrow: &escrow,
+        deal: it.agreement.deal,
+        terms,
+        locked: terms.cap,
+        last: it.last.as_ref().map(|last| &last.receipt.document),
+        receipt: &it.delivery.receipt,
+        meter: &it.delivery.meter,
+        samples: &[],
+        own: Own {
+            since_ready: world.ready.since(it.agreement.deal, world.clock.monotonic()),
+            since_open: time.since(it.opening.at),
+        },
+    };
+    Ok(verification::judge(&evidence, &it.delivery.results, &world.rules))
+}
+
+/// The first output that was promised and is not here, for people.
+async fn missing_output(
+    world: &World,
+    limit: Bytes,
+    it: &Delivered,
+) -> Result<Option<String>, Error> {
+    if it.delivery.receipt.document.outcome == Outcome::ProviderFault {
+        return Ok(None);
+    }
+    let failed = |source| Error::Store { doing: "looking for outputs".to_owned(), source };
+    for result in &it.delivery.results {
+        if result.output == Digest::default() {
+            continue;
+        }
+        if !world.blobs.has(&result.output).await.map_err(failed)? {
+            return Ok(Some(format!("the list of outputs {} was not handed in", result.output)));
+        }
+        let limits = TreeLimits { entries: MOST_FILES, size: limit };
+        let tree = match load_tree(&result.output, world.blobs.as_ref(), &limits).await {
+            Ok(tree) => tree,
+            Err(error @ (store::Error::Manifest { .. } | store::Error::Entry { .. })) => {
+                return Ok(Some(format!("the list of outputs is wrong: {error}")));
+            }
+            Err(source) => return Err(failed(source)),
+        };
+        for entry in tree.entries() {
+            let TreeKind::File { digest, .. } = &entry.kind else { continue };
+            if !world.blobs.has(digest).await.map_err(failed)? {
+                return Ok(Some(format!("output {} was not handed in", entry.path)));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -77,8 +77,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// Send `request` to `peer` over `line` and give the response.
 pub(crate) async fn ask(peer: &PeerId, line: Line, request: Message) -> Result<Message, Error> {
     let head = head(peer, &request)?;
-    let (mut read, write) = split(line);
-    let mut sending: Sending = Box::pin(send(write, head, request.body));
+    let (mut read, mut write) = split(line);
+    let mut sending: Sending = Box::pin(async move { send(&mut write, head, request.body).await });
     let mut sent = false;
     let response = {
         let mut answer = Box::pin(receive_head(&mut read));
@@ -121,10 +121,14 @@ impl Reply {
     /// [`Error::Cut`] when the peer has gone or wants no more, [`Error::Source`] when the body
     /// could not be read, [`Error::HeaderTooLong`].
     pub async fn send(self, response: Message) -> Result<(), Error> {
-        let Self { peer, write } = self;
+        let Self { peer, mut write } = self;
         let head = head(&peer, &response)?;
-        match send(write, head, response.body).await {
-            Ok(()) => Ok(()),
+        match send(&mut write, head, response.body).await {
+            Ok(()) => {
+                // Everything has been said; that the peer has hung up meanwhile loses nothing.
+                let _ = write.shutdown().await;
+                Ok(())
+            }
             Err(Unsent::Source(source)) => Err(Error::Source { peer, source }),
             Err(Unsent::Stream) => {
                 Err(Error::Cut { peer, source: io::ErrorKind::ConnectionReset.into() })
@@ -177,15 +181,14 @@ async fn receive_head(read: &mut ReadHalf<Line>) -> io::Result<(Vec<u8>, bool)> 
     Ok((header, kind == 1))
 }
 
-async fn send(mut write: WriteHalf<Line>, head: Vec<u8>, body: Body) -> Result<(), Unsent> {
+/// Send a message whole. An asker does not close its direction afterwards: Yamux tells the other
+/// side that a stream was dropped only if it was not closed before.
+async fn send(write: &mut WriteHalf<Line>, head: Vec<u8>, body: Body) -> Result<(), Unsent> {
     write.write_all(&head).await?;
     if let Some(mut reader) = (!body.is_empty()).then(|| body.into_reader()) {
-        send_chunks(&mut write, &mut reader).await?;
+        send_chunks(write, &mut reader).await?;
     }
-    write.flush().await?;
-    // Everything has been said; that the other side has hung up meanwhile loses nothing.
-    let _ = write.shutdown().await;
-    Ok(())
+    Ok(write.flush().await?)
 }
 
 async fn send_chunks(

@@ -32,6 +32,7 @@ use libp2p::{
 };
 use primitives::PeerId;
 use tokio::{
+    net::TcpListener,
     sync::{Mutex, mpsc, watch},
     task::JoinHandle,
     time::timeout,
@@ -216,6 +217,10 @@ fn wire(key: &TransportKey) -> Result<Boxed<(libp2p::PeerId, StreamMuxerBox)>, E
 /// Listen and wait for the address with its real port.
 async fn listen_on(swarm: &mut Swarm<Streams>, address: &Address) -> Result<Multiaddr, Error> {
     let refuse = |why: String| Error::Listen { address: address.to_string(), why };
+    // The swarm would share a port with another program that also allows it; we share none.
+    if let Some(socket) = address.socket().filter(|socket| socket.port() != 0) {
+        TcpListener::bind(socket).await.map_err(|error| refuse(error.to_string()))?;
+    }
     let listener = swarm.listen_on(address.place()).map_err(|error| refuse(error.to_string()))?;
     let real = async {
         loop {

@@ -1,0 +1,1 @@
+//! Scripts are played to the letter, on a clock that the test holds.

@@ -1,0 +1,5 @@
+//! Native runs from outside: real shims, real jails, real limits.
+#![cfg(target_os = "linux")]
+
+mod bench;
+mod outcomes;

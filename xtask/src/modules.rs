@@ -87,18 +87,22 @@ impl Crate {
                 let seat = Seat { name, file: seat.file.clone(), parent: Some(index) };
                 self.add(sources, seat, &below, items, lost)
             } else {
-                let places = [format!("{below}.rs"), format!("{below}/mod.rs")];
+                let places = match elsewhere(&module.attrs) {
+                    Some(file) => vec![format!("{}/{file}", parent(&seat.file))],
+                    None => vec![format!("{below}.rs"), format!("{below}/mod.rs")],
+                };
                 let Some((file, parsed)) = places
-                    .into_iter()
-                    .find_map(|file| sources.get(&file).map(|parsed| (file, parsed)))
+                    .iter()
+                    .find_map(|file| sources.get(file).map(|parsed| (file.clone(), parsed)))
                 else {
-                    lost.push(format!("{below}.rs"));
+                    lost.extend(places.into_iter().take(1));
                     continue;
                 };
                 let seat = Seat { name, file, parent: Some(index) };
                 self.add(sources, seat, &below, &parsed.items, lost)
             };
-            self.modules[index].children.insert(word, child);
+            // Of two that stand for each other on two systems, the name leads to the first.
+            self.modules[index].children.entry(word).or_insert(child);
         }
         index
     }
@@ -162,6 +166,17 @@ struct Seat {
     name: String,
     file: String,
     parent: Option<usize>,
+}
+
+/// The file that a `path` attribute names for a module.
+fn elsewhere(attributes: &[syn::Attribute]) -> Option<String> {
+    attributes.iter().find_map(|it| match &it.meta {
+        syn::Meta::NameValue(pair) if pair.path.is_ident("path") => match &pair.value {
+            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(file), .. }) => Some(file.value()),
+            _ => None,
+        },
+        _ => None,
+    })
 }
 
 fn parent(path: &str) -> &str {

@@ -111,3 +111,19 @@ fn a_block_module_is_a_module_and_a_missing_file_is_named() {
     assert_eq!(lost, ["src/gone.rs"]);
     assert_eq!(spoken(&crate_, "crate::inner").0, ["crate"]);
 }
+
+#[test]
+fn a_module_with_a_file_for_another_system_is_read_from_there() {
+    let crate_ = gather(&[
+        (
+            "src/lib.rs",
+            "#[cfg(unix)] mod a; #[cfg(not(unix))] #[path = \"other.rs\"] mod a; mod b;",
+        ),
+        ("src/a.rs", ""),
+        ("src/other.rs", "use crate::b;"),
+        ("src/b.rs", "use crate::a::X;"),
+    ]);
+    let files: Vec<_> = crate_.modules.iter().map(|it| it.file.as_str()).collect();
+    assert_eq!(files, ["src/lib.rs", "src/a.rs", "src/other.rs", "src/b.rs"]);
+    assert_eq!(crate_.resolve(3, &crate_.modules[3].spoken[0]), Target::Inside(1));
+}

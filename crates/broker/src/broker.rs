@@ -89,10 +89,11 @@ impl Broker {
     /// # Errors
     /// What is wrong with it, or that it cannot be written down now.
     pub async fn submit(&self, submission: Submission) -> Result<JobId, Refusal> {
-        let id = submit::check(&self.world, &submission)?;
-        if self.board.job(id).is_some() {
+        let id = submission.order.document.id(&self.world.plaza());
+        if self.board.job(id).is_some_and(|job| job.submission == submission) {
             return Ok(id);
         }
+        submit::check(&self.world, id, &submission)?;
         if let Some(inputs) = submission.work.inputs {
             let has = self.world.blobs.has(&inputs).await;
             if !has.map_err(|error| Refusal::Unavailable(error.to_string()))? {

@@ -109,7 +109,9 @@ pub(crate) fn receive(
     }
     match countersign(world, held, &ask, &meter) {
         Ok(renter) => {
-            world.ready.note(held.agreement.deal, world.clock.monotonic());
+            if held.last.is_none() {
+                world.ready.note(held.agreement.deal, world.clock.monotonic());
+            }
             let countersigned = Countersigned { receipt: ask.receipt, renter, meter };
             let answer = CountersignAnswer::Signed { signature: renter };
             Some(Stride {

@@ -1,6 +1,7 @@
 //! When each deal's work got ready, on the clock that never steps.
 //!
-//! Kept in memory only: after a restart the time since opening bounds receipts instead.
+//! Kept in memory only, and noted at the very first receipt alone: whoever restarted in between does
+//! not know, and the time since opening bounds receipts instead.
 
 use std::{
     collections::BTreeMap,

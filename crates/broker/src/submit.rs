@@ -5,10 +5,9 @@ use primitives::{JobId, UnixSeconds};
 
 use crate::{refusal::Refusal, world::World};
 
-/// Check an order and the content behind it; gives the job's name.
-pub(crate) fn check(world: &World, it: &Submission) -> Result<JobId, Refusal> {
+/// Check an order, whose digest is `id`, and the content behind it.
+pub(crate) fn check(world: &World, id: JobId, it: &Submission) -> Result<(), Refusal> {
     let Signed { document: order, signature } = &it.order;
-    let id = order.id(&world.plaza());
     if !signature.is_by(order.renter, id.0) {
         return Err(Refusal::NotSigned(format!(
             "the order must be signed by its renter {} under {}",
@@ -21,7 +20,7 @@ pub(crate) fn check(world: &World, it: &Submission) -> Result<JobId, Refusal> {
     consistent(it)?;
     match it.work.flaw(world.rules.longest_deal) {
         Some(flaw) => Err(flaw.into()),
-        None => Ok(id),
+        None => Ok(()),
     }
 }
 

@@ -1,0 +1,125 @@
+//! A renter of the simulation: orders work, consents to fair terms, and does not give up.
+
+use broker::{JobView, Refusal};
+use market::{
+    Kind, Root, Signed, Wish, Work,
+    document::{Consent, Order},
+    fact::Submission,
+    work::salted,
+};
+use primitives::{
+    Address, B256, Bytes, Clock as _, DealId, JobId, Key, Millicores, Rate, Resources, Seconds,
+};
+
+use crate::{gateway::Gateway, town::Town};
+
+/// A renter's wallet.
+pub struct Renter {
+    /// Its key.
+    pub key: Key,
+}
+
+/// What a renter wants done.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The program; what it does is the provider's script's business.
+    pub command: Vec<String>,
+    /// After which it is ended.
+    pub time_limit: Seconds,
+    /// The most to pay per hour.
+    pub max_rate: Rate,
+    /// Tells apart orders that are otherwise equal.
+    pub nonce: u64,
+}
+
+impl Wanted {
+    /// Ten minutes of one core at any price.
+    pub fn plain(nonce: u64) -> Self {
+        Self {
+            command: vec!["work".to_owned()],
+            time_limit: Seconds(600),
+            max_rate: Rate::per_hour(1_000_000_000).expect("small"),
+            nonce,
+        }
+    }
+}
+
+impl Renter {
+    /// The account.
+    pub fn account(&self) -> Address {
+        self.key.address()
+    }
+
+    /// The signed order for what is wanted, with its content.
+    pub fn submission(&self, town: &Town, gateway: &Gateway, wanted: &Wanted) -> Submission {
+        let wish = Wish {
+            resources: Resources {
+                cpu: Millicores::cores(1),
+                memory: Bytes::gibi(1),
+                disk: Bytes::gibi(1),
+                gpus: 0,
+            },
+            os: None,
+            arch: None,
+            gpu_model: None,
+            region: None,
+            root: Root::Host,
+        };
+        let work = Work {
+            command: wanted.command.clone(),
+            env: Default::default(),
+            inputs: None,
+            wish,
+            time_limit: wanted.time_limit,
+            output_limit: Bytes::mebi(16),
+        };
+        let salt = B256::with_last_byte(7);
+        let document = Order {
+            renter: self.account(),
+            renter_key: gateway.signer(),
+            session: B256::ZERO,
+            token: town.setup.token,
+            kind: Kind::Lease,
+            resources: salted(salt, &work.wish),
+            max_rate: wanted.max_rate,
+            time_limit: work.time_limit,
+            output_limit: work.output_limit.0,
+            spec: work.digest(salt),
+            gateway: gateway.account,
+            nonce: wanted.nonce,
+            expiry: town.clock.now().plus(Seconds(600)),
+        };
+        let signature = self.key.sign(document.id(&town.plaza()).0);
+        Submission { order: Signed { document, signature }, work, salt }
+    }
+
+    /// Send the order, again if need be; gives the job.
+    ///
+    /// # Errors
+    /// What is wrong with the order.
+    pub async fn order(&self, gateway: &Gateway, it: &Submission) -> Result<JobId, Refusal> {
+        gateway.broker().submit(it.clone()).await
+    }
+
+    /// Consent to the terms of a deal that waits for it, paying from the wallet.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn consent(
+        &self,
+        town: &Town,
+        gateway: &Gateway,
+        job: &JobView,
+    ) -> Result<(), Refusal> {
+        let Some(deal) = job.deal.as_ref().filter(|deal| deal.state == "chosen") else {
+            return Ok(());
+        };
+        let terms = &deal.agreement.terms.document;
+        let digest = terms
+            .authorization(&town.escrow(), &town.setup.token_domain)
+            .ok_or_else(|| Refusal::TooLate("the terms are too large".to_owned()))?;
+        let consent = Consent::Authorization { signature: self.key.sign(digest) };
+        let id: DealId = deal.agreement.deal;
+        gateway.broker().consent(id, consent).await
+    }
+}

@@ -16,6 +16,7 @@ use market::{
 use primitives::{Address, Amount, B256, BasisPoints, DealId, Seconds, Signature, UnixSeconds};
 
 use crate::{
+    abi::is_encodable,
     call::{Call, Cosigned, Mined},
     intent::{authorisation_digest, contest_digest, stop_digest},
     refusal::{Reason, Refusal},
@@ -476,12 +477,6 @@ impl Book {
         }
         Ok(())
     }
-}
-
-/// Whether every number of the terms fits the width the contract gives it.
-pub(crate) fn is_encodable(terms: &Terms) -> bool {
-    let time = |at: UnixSeconds| at.0 < 1 << 40;
-    time(terms.accept_by) && time(terms.expiry) && u16::try_from(terms.grace.0).is_ok()
 }
 
 fn require(holds: bool, reason: Reason) -> Result<(), Refusal> {

@@ -32,6 +32,12 @@ pub enum Error {
         /// What kept us from knowing.
         why: String,
     },
+    /// An endpoint's URL is none.
+    #[error("reading the URL of a JSON-RPC endpoint: {why}")]
+    Url {
+        /// What is wrong with it; never the URL itself, which may hold credentials.
+        why: String,
+    },
     /// The chain is not the one these contracts are on.
     #[error("the node serves chain {found}, the network is on chain {wanted}")]
     OtherChain {
@@ -40,14 +46,13 @@ pub enum Error {
         /// The network's.
         wanted: u64,
     },
-    /// A step of setting up a network was refused.
-    #[error("setting up the network: {step} was refused")]
+    /// A step of setting up a network failed, or what is there belongs to another network.
+    #[error("setting up the network: {step}: {why}")]
     Deploy {
         /// Which contract or call.
         step: &'static str,
-        /// By whom and why.
-        #[source]
-        source: crate::Refusal,
+        /// What was found.
+        why: String,
     },
     /// The sending task has ended.
     #[error("the sender of {account} has ended")]

@@ -8,20 +8,31 @@
 //!
 //! Not here: which call is wanted (`market::exit`), the signed documents (`market::document`).
 
+mod abi;
 mod book;
 mod call;
+mod deploy;
 mod error;
+mod evm;
+mod follow;
 mod intent;
 mod ledger;
+mod node;
 mod refusal;
+mod rpc;
 mod seam;
+mod sender;
 mod view;
 
 pub use book::Setup;
 pub use call::{Call, Cosigned, Mined, Sent};
+pub use deploy::{Deployment, Plan, deploy};
 pub use error::{Error, RpcError};
+pub use evm::{Evm, Network};
 pub use intent::{authorisation_digest, contest_digest, stop_digest};
 pub use ledger::{Imbalance, Ledger, Seat};
 pub use refusal::{Reason, Refusal};
+pub use rpc::{Http, Rpc};
 pub use seam::Settlement;
+pub use sender::Pace;
 pub use view::{Admission, Balances, Depth, Head};

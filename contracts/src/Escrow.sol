@@ -188,7 +188,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         Deal storage deal = _deals[id];
         require(deal.state == State.Open, WrongState(deal.state));
         require(block.timestamp < terms.expiry, TooLate(terms.expiry));
-        require(!IPlaza(plaza).admission(terms.token).paused, OpensPaused());
+        require(IPlaza(plaza).pausedUntil() <= block.timestamp, OpensPaused());
 
         _debit(terms.token, terms.renter, amount);
         deal.locked += amount;

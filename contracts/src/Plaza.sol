@@ -123,7 +123,7 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
 
     /// @inheritdoc IPlaza
     function resumeOpens() external onlyOwner {
-        _setPausedUntil(block.timestamp);
+        _setPausedUntil(uint40(block.timestamp));
     }
 
     /* GUARDIAN */
@@ -132,7 +132,7 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
     function pauseOpens(uint40 duration) external {
         require(msg.sender == guardian || msg.sender == owner(), NotGuardian(msg.sender));
         require(duration <= MAX_PAUSE, PauseTooLong(duration, MAX_PAUSE));
-        uint256 until = block.timestamp + duration;
+        uint40 until = uint40(block.timestamp) + duration;
         require(until >= pausedUntil, PauseShortened(until, pausedUntil));
         _setPausedUntil(until);
     }
@@ -155,9 +155,8 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
         emit ProfileSet(newProfile);
     }
 
-    function _setPausedUntil(uint256 until) private {
-        // forge-lint: disable-next-line(unsafe-typecast) -- block time plus days fits 40 bits
-        pausedUntil = uint40(until);
-        emit OpensPaused(uint40(until));
+    function _setPausedUntil(uint40 until) private {
+        pausedUntil = until;
+        emit OpensPaused(until);
     }
 }

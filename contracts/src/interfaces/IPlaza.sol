@@ -43,7 +43,7 @@ interface IPlaza {
     error PauseTooLong(uint40 duration, uint40 bound);
 
     /// @notice The pause would end before the one that runs; only `resumeOpens` ends a pause early.
-    error PauseShortened(uint256 until, uint40 pausedUntil);
+    error PauseShortened(uint40 until, uint40 pausedUntil);
 
     /// @notice Only the guardian or the owner may pause.
     error NotGuardian(address sender);

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.37;
+
+import {IEscrow} from "../src/interfaces/IEscrow.sol";
+import {IPlaza} from "../src/interfaces/IPlaza.sol";
+import {IProviders} from "../src/interfaces/IProviders.sol";
+import {Deal, LEASE, Outcome, Receipt, State, Terms} from "../src/types/Deal.sol";
+import {ITestDollar} from "./ITestDollar.sol";
+import {vm} from "./Vm.sol";
+
+/// @dev A small network with one renter and one provider, for tests to play on. Digests are written
+/// out here a second time, from the protocol's text and not from the contracts' libraries.
+abstract contract Stage {
+    /* CONSTANTS OF THE NETWORK */
+
+    uint40 internal constant NOW = 1_800_000_000;
+    uint40 internal constant WINDOW = 10 minutes;
+    uint40 internal constant LEAD = 90 seconds;
+    uint16 internal constant FEE_BPS = 300;
+    uint16 internal constant MAX_FEE_BPS = 500;
+
+    /// @dev 1,000 base units a second, so that amounts can be read as seconds.
+    uint96 internal constant RATE = 3_600_000;
+    uint96 internal constant CAP = 2_000_000;
+    uint96 internal constant OPEN_FEE = 700;
+    uint96 internal constant CLOSE_FEE = 900;
+    uint96 internal constant FUNDS = 100_000_000;
+    uint40 internal constant ACCEPT_BY = NOW + 30;
+    uint40 internal constant EXPIRY = ACCEPT_BY + 1 hours;
+    uint16 internal constant GRACE = 60;
+    uint40 internal constant DEADLINE = EXPIRY + GRACE + WINDOW;
+
+    /* KEYS */
+
+    uint256 internal constant OWNER = uint256(keccak256("owner"));
+    uint256 internal constant RENTER = uint256(keccak256("renter"));
+    uint256 internal constant RENTER_KEY = uint256(keccak256("renter key"));
+    uint256 internal constant PROVIDER = uint256(keccak256("provider"));
+    uint256 internal constant PROVIDER_KEY = uint256(keccak256("provider key"));
+    uint256 internal constant STRANGER = uint256(keccak256("stranger"));
+
+    address internal immutable owner = vm.addr(OWNER);
+    address internal immutable renter = vm.addr(RENTER);
+    address internal immutable renterKey = vm.addr(RENTER_KEY);
+    address internal immutable provider = vm.addr(PROVIDER);
+    address internal immutable providerKey = vm.addr(PROVIDER_KEY);
+    address internal immutable stranger = vm.addr(STRANGER);
+    address internal immutable treasury = address(uint160(uint256(keccak256("treasury"))));
+
+    /* THE NETWORK */
+
+    IPlaza internal plaza;
+    IEscrow internal escrow;
+    IProviders internal providers;
+    ITestDollar internal dollar;
+
+    function setUp() public virtual {
+        vm.warp(NOW);
+        plaza = deployPlaza(MAX_FEE_BPS, FEE_BPS);
+        escrow = deployEscrow(WINDOW, LEAD);
+        providers = IProviders(vm.deployCode("Providers.sol:Providers"));
+        dollar = ITestDollar(vm.deployCode("TestDollar.sol:TestDollar", abi.encode(owner)));
+
+        vm.prank(owner);
+        plaza.setModule("escrow", address(escrow));
+        vm.prank(owner);
+        plaza.setModule("providers", address(providers));
+        vm.prank(owner);
+        plaza.setListed(address(dollar), true);
+        authorise(PROVIDER, PROVIDER_KEY);
+        fund(renter, FUNDS);
+    }
+
+    function deployPlaza(uint16 maxFeeBps, uint16 feeBps) internal returns (IPlaza) {
+        bytes memory arguments =
+            abi.encode(owner, keccak256("profile"), maxFeeBps, feeBps, treasury);
+        return IPlaza(vm.deployCode("Plaza.sol:Plaza", arguments));
+    }
+
+    function deployEscrow(uint40 window, uint40 lead) internal returns (IEscrow) {
+        bytes memory arguments = abi.encode(plaza, window, lead);
+        return IEscrow(vm.deployCode("Escrow.sol:Escrow", arguments));
+    }
+
+    /// @dev `account` has `amount` more inside the escrow.
+    function fund(address account, uint256 amount) internal {
+        give(account, amount);
+        vm.prank(account);
+        dollar.approve(address(escrow), amount);
+        vm.prank(account);
+        escrow.deposit(address(dollar), account, amount);
+    }
+
+    /// @dev `account` has `amount` more in its wallet.
+    function give(address account, uint256 amount) internal {
+        vm.prank(owner);
+        dollar.mint(account, amount);
+    }
+
+    function authorise(uint256 account, uint256 key) internal {
+        bytes32 digest = providers.authorisation(vm.addr(account), vm.addr(key));
+        vm.prank(vm.addr(account));
+        providers.register(vm.addr(key), sign(key, digest));
+    }
+
+    /* DOCUMENTS */
+
+    function someTerms() internal view returns (Terms memory) {
+        return Terms({
+            renter: renter,
+            provider: provider,
+            renterKey: renterKey,
+            providerKey: providerKey,
+            session: 0,
+            token: address(dollar),
+            cap: CAP,
+            ratePerHour: RATE,
+            feeBps: FEE_BPS,
+            kind: LEASE,
+            acceptBy: ACCEPT_BY,
+            expiry: EXPIRY,
+            grace: GRACE,
+            gateway: stranger,
+            openFee: OPEN_FEE,
+            closeFee: CLOSE_FEE,
+            nonce: 1,
+            spec: keccak256("spec")
+        });
+    }
+
+    function receiptOf(Terms memory terms, uint96 amount, uint40 elapsed, Outcome outcome)
+        internal
+        view
+        returns (Receipt memory)
+    {
+        return Receipt({
+            deal: escrow.dealId(terms),
+            amount: amount,
+            elapsed: elapsed,
+            outcome: outcome,
+            result: outcome == Outcome.Running ? bytes32(0) : keccak256("result"),
+            meter: keccak256(abi.encode("meter", elapsed))
+        });
+    }
+
+    /// @dev A running receipt that charges all of its seconds.
+    function running(Terms memory terms, uint40 elapsed) internal view returns (Receipt memory) {
+        return receiptOf(terms, elapsed * 1_000, elapsed, Outcome.Running);
+    }
+
+    /// @dev A terminal receipt that charges all of its seconds.
+    function completed(Terms memory terms, uint40 elapsed) internal view returns (Receipt memory) {
+        return receiptOf(terms, elapsed * 1_000, elapsed, Outcome.Completed);
+    }
+
+    /* DIGESTS */
+
+    function domainOf(string memory name, address verifying) internal view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256(
+                    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+                ),
+                keccak256(bytes(name)),
+                keccak256("1"),
+                block.chainid,
+                verifying
+            )
+        );
+    }
+
+    function digestIn(bytes32 domain, bytes32 structHash) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", domain, structHash));
+    }
+
+    function structHashOf(Receipt memory receipt) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256(
+                    "Receipt(bytes32 deal,uint96 amount,uint40 seconds,uint8 outcome,bytes32 result,bytes32 meter)"
+                ),
+                receipt
+            )
+        );
+    }
+
+    function digestOf(Receipt memory receipt) internal view returns (bytes32) {
+        return digestIn(domainOf("Plaza", address(escrow)), structHashOf(receipt));
+    }
+
+    function stopDigest(bytes32 id) internal view returns (bytes32) {
+        return digestIn(
+            domainOf("Plaza", address(escrow)),
+            keccak256(abi.encode(keccak256("Stop(bytes32 deal)"), id))
+        );
+    }
+
+    function contestDigest(bytes32 id) internal view returns (bytes32) {
+        return digestIn(
+            domainOf("Plaza", address(escrow)),
+            keccak256(abi.encode(keccak256("Contest(bytes32 deal)"), id))
+        );
+    }
+
+    function receiveDigest(
+        address token,
+        address from,
+        uint256 value,
+        uint256 validBefore,
+        bytes32 nonce
+    ) internal view returns (bytes32) {
+        return digestIn(
+            domainOf("Test Dollar", token),
+            keccak256(
+                abi.encode(
+                    keccak256(
+                        "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
+                    ),
+                    from,
+                    address(escrow),
+                    value,
+                    0,
+                    validBefore,
+                    nonce
+                )
+            )
+        );
+    }
+
+    /* SIGNATURES */
+
+    function sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    function sign(uint256 key, Terms memory terms) internal view returns (bytes memory) {
+        return sign(key, escrow.dealId(terms));
+    }
+
+    function sign(uint256 key, Receipt memory receipt) internal view returns (bytes memory) {
+        return sign(key, digestOf(receipt));
+    }
+
+    /// @dev The renter's consent to `terms` by ERC-3009.
+    function authorization(Terms memory terms) internal view returns (bytes memory) {
+        uint256 value = uint256(terms.cap) + terms.openFee + terms.closeFee;
+        uint256 validBefore = uint256(terms.acceptBy) + 1;
+        bytes32 id = escrow.dealId(terms);
+        return sign(RENTER, receiveDigest(terms.token, terms.renter, value, validBefore, id));
+    }
+
+    /* MOVES: by a stranger, with every signature */
+
+    function doOpen(Terms memory terms) internal returns (bytes32 id) {
+        id = escrow.dealId(terms);
+        bytes memory renterSays = sign(RENTER, id);
+        bytes memory providerSays = sign(PROVIDER_KEY, id);
+        vm.prank(stranger);
+        escrow.open(terms, renterSays, providerSays);
+    }
+
+    function doPresent(Terms memory terms, Receipt memory receipt) internal {
+        bytes memory renterSays = sign(RENTER_KEY, receipt);
+        bytes memory providerSays = sign(PROVIDER_KEY, receipt);
+        vm.prank(stranger);
+        escrow.present(terms, receipt, renterSays, providerSays);
+    }
+
+    function doStop(Terms memory terms) internal {
+        bytes memory renterSays = sign(RENTER_KEY, stopDigest(escrow.dealId(terms)));
+        vm.prank(stranger);
+        escrow.stop(terms, renterSays);
+    }
+
+    function doClaim(Terms memory terms, Receipt memory receipt, uint16 extra) internal {
+        bytes memory renterSays = sign(RENTER_KEY, receipt);
+        vm.prank(provider);
+        escrow.claim(terms, receipt, renterSays, "", extra);
+    }
+
+    function doClaimFloor(Terms memory terms) internal {
+        vm.prank(provider);
+        escrow.claimFloor(terms);
+    }
+
+    function doSettle(Terms memory terms, Receipt memory receipt) internal {
+        bytes memory renterSays = sign(RENTER_KEY, receipt);
+        bytes memory providerSays = sign(PROVIDER_KEY, receipt);
+        vm.prank(stranger);
+        escrow.settle(terms, receipt, renterSays, providerSays);
+    }
+
+    function doContest(Terms memory terms) internal {
+        bytes memory renterSays = sign(RENTER_KEY, contestDigest(escrow.dealId(terms)));
+        vm.prank(stranger);
+        escrow.contest(terms, renterSays);
+    }
+
+    function doFinalize(Terms memory terms) internal {
+        vm.prank(stranger);
+        escrow.finalize(terms);
+    }
+
+    function doExpire(Terms memory terms) internal {
+        vm.prank(stranger);
+        escrow.expire(terms);
+    }
+
+    /* WHAT HOLDS */
+
+    function balance(address account) internal view returns (uint256) {
+        return escrow.balanceOf(address(dollar), account);
+    }
+
+    function stateOf(Terms memory terms) internal view returns (State) {
+        return escrow.deals(escrow.dealId(terms)).state;
+    }
+
+    function slotOf(Terms memory terms) internal view returns (Deal memory) {
+        return escrow.deals(escrow.dealId(terms));
+    }
+
+    function assertState(Terms memory terms, State wanted) internal view {
+        vm.assertEq(uint256(stateOf(terms)), uint256(wanted), "state");
+    }
+
+    /// @dev A deal that `doOpen` opened and a stranger ended, with `locked` in it, at `amount`: the
+    /// only one so far, so every balance is known.
+    function assertSettledAt(Terms memory terms, uint256 amount) internal view {
+        uint256 fee = amount * FEE_BPS / 10_000;
+        uint256 senders = uint256(terms.openFee) + terms.closeFee;
+        Deal memory slot = slotOf(terms);
+        vm.assertEq(uint256(slot.state), uint256(State.Settled), "M7 state");
+        vm.assertEq(uint256(slot.locked) + slot.floor + slot.until + slot.extra, 0, "M7 tombstone");
+        vm.assertEq(balance(provider), amount - fee, "C1 paid");
+        vm.assertEq(escrow.fees(address(dollar)), fee, "C1 fee");
+        vm.assertEq(balance(renter), FUNDS - amount - senders, "C1 refund");
+        vm.assertEq(balance(stranger), senders, "C1 openFee and closeFee");
+        vm.assertEq(dollar.balanceOf(address(escrow)), FUNDS, "S1 nothing came or left");
+    }
+}

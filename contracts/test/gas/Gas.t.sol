@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.37;
+
+import {Receipt, Terms} from "../../src/types/Deal.sol";
+import {Stage} from "../Stage.sol";
+import {vm} from "../Vm.sol";
+
+/// @dev What each call costs as a whole transaction (run with --isolate), written to snapshots/. The
+/// parties have dealt before, so balances are not zero; openFee and closeFee are zero, as on the
+/// networks that most deals are made on.
+contract GasTest is Stage {
+    Terms private terms;
+
+    function setUp() public override {
+        super.setUp();
+        fund(provider, 1_000_000);
+        fund(stranger, 1_000_000);
+        Terms memory first = someTerms();
+        doOpen(first);
+        doSettle(first, completed(first, 10));
+        terms = someTerms();
+        (terms.nonce, terms.openFee, terms.closeFee) = (2, 0, 0);
+    }
+
+    function test_gas_open_from_balance() public {
+        Terms memory t = terms;
+        bytes memory bid = sign(PROVIDER_KEY, t);
+        vm.prank(renter);
+        escrow.open(t, "", bid);
+        vm.snapshotGasLastCall("Escrow", "open from balance, by the renter");
+    }
+
+    function test_gas_open_from_balance_by_anyone() public {
+        doOpen(terms);
+        vm.snapshotGasLastCall("Escrow", "open from balance, by anyone");
+    }
+
+    function test_gas_open_with_authorization() public {
+        Terms memory t = terms;
+        give(renter, CAP);
+        bytes memory bid = sign(PROVIDER_KEY, t);
+        bytes memory consent = authorization(t);
+        vm.prank(stranger);
+        escrow.openWithAuthorization(t, consent, bid);
+        vm.snapshotGasLastCall("Escrow", "open with authorization");
+    }
+
+    function test_gas_settle_by_anyone() public {
+        Terms memory t = terms;
+        doOpen(t);
+        doSettle(t, completed(t, 60));
+        vm.snapshotGasLastCall("Escrow", "settle, by anyone");
+    }
+
+    function test_gas_settle_by_the_provider() public {
+        Terms memory t = terms;
+        doOpen(t);
+        Receipt memory r = completed(t, 60);
+        bytes memory renterSays = sign(RENTER_KEY, r);
+        vm.prank(providerKey);
+        escrow.settle(t, r, renterSays, "");
+        vm.snapshotGasLastCall("Escrow", "settle, by the provider");
+    }
+
+    function test_gas_present() public {
+        Terms memory t = terms;
+        doOpen(t);
+        doPresent(t, running(t, 60));
+        vm.snapshotGasLastCall("Escrow", "present");
+    }
+
+    function test_gas_stop_and_finalize() public {
+        Terms memory t = terms;
+        doOpen(t);
+        vm.prank(renter);
+        escrow.stop(t, "");
+        vm.snapshotGasLastCall("Escrow", "stop, by the renter");
+        vm.warp(NOW + WINDOW);
+        doFinalize(t);
+        vm.snapshotGasLastCall("Escrow", "finalize, stopped");
+    }
+
+    function test_gas_claim_and_finalize() public {
+        Terms memory t = terms;
+        doOpen(t);
+        doClaim(t, running(t, 60), 0);
+        vm.snapshotGasLastCall("Escrow", "claim with a receipt");
+        vm.warp(NOW + WINDOW);
+        doFinalize(t);
+        vm.snapshotGasLastCall("Escrow", "finalize, claimed");
+    }
+
+    function test_gas_claim_floor() public {
+        Terms memory t = terms;
+        doOpen(t);
+        doClaimFloor(t);
+        vm.snapshotGasLastCall("Escrow", "claim at the floor");
+    }
+
+    function test_gas_expire() public {
+        Terms memory t = terms;
+        doOpen(t);
+        vm.warp(DEADLINE);
+        doExpire(t);
+        vm.snapshotGasLastCall("Escrow", "expire");
+    }
+
+    function test_gas_contest() public {
+        Terms memory t = terms;
+        doOpen(t);
+        doClaim(t, running(t, 30), 15);
+        doContest(t);
+        vm.snapshotGasLastCall("Escrow", "contest, by the renter");
+    }
+
+    function test_gas_cancel_and_top_up() public {
+        Terms memory t = terms;
+        vm.prank(renter);
+        escrow.cancel(t);
+        vm.snapshotGasLastCall("Escrow", "cancel");
+        t.nonce = 3;
+        doOpen(t);
+        vm.prank(renter);
+        escrow.topUp(t, 5);
+        vm.snapshotGasLastCall("Escrow", "topUp");
+    }
+
+    function test_gas_deposit_and_withdraw() public {
+        give(renter, 10);
+        vm.prank(renter);
+        dollar.approve(address(escrow), 10);
+        vm.prank(renter);
+        escrow.deposit(address(dollar), renter, 9);
+        vm.snapshotGasLastCall("Escrow", "deposit");
+        vm.prank(renter);
+        escrow.withdraw(address(dollar), renter, 9);
+        vm.snapshotGasLastCall("Escrow", "withdraw");
+        bytes32 nonce = keccak256(abi.encodePacked("deposit", bytes32("salt")));
+        bytes memory consent =
+            sign(RENTER, receiveDigest(address(dollar), renter, 9, NOW + 60, nonce));
+        vm.prank(stranger);
+        escrow.depositWithAuthorization(address(dollar), renter, 9, NOW + 60, "salt", consent);
+        vm.snapshotGasLastCall("Escrow", "deposit with authorization");
+        escrow.collect(address(dollar));
+        vm.snapshotGasLastCall("Escrow", "collect, first");
+    }
+
+    function test_gas_register() public {
+        bytes memory consent = sign(STRANGER, providers.authorisation(provider, stranger));
+        vm.prank(provider);
+        providers.register(stranger, consent);
+        vm.snapshotGasLastCall("Providers", "register");
+    }
+
+    function test_gas_transfer() public {
+        give(renter, 10);
+        give(stranger, 10);
+        vm.prank(renter);
+        dollar.transfer(stranger, 5);
+        vm.snapshotGasLastCall("TestDollar", "transfer");
+    }
+
+    function test_gas_sizes() public {
+        vm.snapshotValue("sizes", "Plaza", address(plaza).code.length);
+        vm.snapshotValue("sizes", "Escrow", address(escrow).code.length);
+        vm.snapshotValue("sizes", "Providers", address(providers).code.length);
+        vm.snapshotValue("sizes", "TestDollar", address(dollar).code.length);
+    }
+}

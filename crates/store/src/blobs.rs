@@ -41,8 +41,8 @@ pub struct Blob {
 /// Keeps bytes by digest.
 #[async_trait]
 pub trait Blobs: Send + Sync {
-    /// Store everything that `content` gives. Durable when this returns; storing the same bytes
-    /// again is a success.
+    /// Store everything that `content` gives. Durable when this returns. Storing the same bytes
+    /// again is a success; if their digest was promised, they are not even read.
     ///
     /// # Errors
     /// Nothing is stored upon [`Error::Mismatch`] (not the digest expected), [`Error::TooLarge`]
@@ -72,6 +72,15 @@ pub trait Blobs: Send + Sync {
     /// [`Error::Path`].
     async fn remove(&self, digest: &Digest) -> Result<bool, Error>;
 
+    /// The blob that was promised, if it is here already.
+    ///
+    /// # Errors
+    /// [`Error::Path`].
+    async fn find(&self, expect: &Expect) -> Result<Option<Blob>, Error> {
+        let Some(digest) = expect.digest else { return Ok(None) };
+        Ok(self.size(&digest).await?.map(|size| Blob { digest, size }))
+    }
+
     /// Whether a blob is kept.
     ///
     /// # Errors
@@ -86,7 +95,8 @@ pub trait Blobs: Send + Sync {
     /// As [`put`](Self::put).
     async fn put_bytes(&self, bytes: &[u8]) -> Result<Blob, Error> {
         let mut content = bytes;
-        self.put(&mut content, Expect::any(Bytes(bytes.len() as u64))).await
+        let size = Bytes(bytes.len() as u64);
+        self.put(&mut content, Expect::exactly(Digest::of(bytes), size)).await
     }
 
     /// The bytes of a small blob.

@@ -205,7 +205,7 @@ impl TreeLimits {
     }
 
     /// The longest manifest that is read.
-    const fn manifest(&self) -> Bytes {
+    pub const fn manifest(&self) -> Bytes {
         Bytes((self.entries as u64).saturating_mul(BYTES_PER_ENTRY).saturating_add(BYTES_BESIDES))
     }
 }

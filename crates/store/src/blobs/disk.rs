@@ -167,6 +167,9 @@ impl Blobs for DiskBlobs {
         content: &mut (dyn AsyncRead + Send + Unpin),
         expect: Expect,
     ) -> Result<Blob, Error> {
+        if let Some(blob) = self.find(&expect).await? {
+            return Ok(blob);
+        }
         let mut incoming = self.incoming().await?;
         let mut hasher = Hasher::default();
         let mut piece = vec![0; PIECE];

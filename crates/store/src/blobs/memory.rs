@@ -82,6 +82,9 @@ impl Blobs for MemoryBlobs {
         content: &mut (dyn AsyncRead + Send + Unpin),
         expect: Expect,
     ) -> Result<Blob, Error> {
+        if let Some(blob) = self.find(&expect).await? {
+            return Ok(blob);
+        }
         let mut bytes = Vec::new();
         let most = expect.limit.0.saturating_add(1);
         let read = content.take(most).read_to_end(&mut bytes).await;

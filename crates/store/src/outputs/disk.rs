@@ -1,6 +1,7 @@
 //! What jobs print, one file per output in a folder of ours.
 //!
-//! A name's parts become folders, each with `.d` at its end, so that `a` and `a/b` can both exist.
+//! A name's parts but the last become folders with a dot before their names, so that `a` and `a/b`
+//! can both exist; no part begins with a dot itself.
 
 use std::{
     collections::HashMap,
@@ -55,7 +56,7 @@ impl DiskOutputs {
         let mut path = self.root.clone();
         let (folders, file) = name.as_str().rsplit_once('/').unwrap_or(("", name.as_str()));
         path.extend(
-            folders.split('/').filter(|part| !part.is_empty()).map(|part| format!("{part}.d")),
+            folders.split('/').filter(|part| !part.is_empty()).map(|part| format!(".{part}")),
         );
         path.join(file)
     }

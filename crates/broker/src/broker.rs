@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use market::{
-    JobFact, JobStage, Record,
+    DealStage, JobFact, JobStage, Record,
     document::Consent,
     fact::Submission,
     quote::{Inquiry, Quote},
@@ -26,7 +26,7 @@ use crate::{
     job,
     line::{DealLine, Inbound, JOBS, JobLine, deal_stream, job_stream, records},
     refusal::Refusal,
-    submit,
+    submit, sweep,
     view::{JobView, Listing},
     world::World,
 };
@@ -64,6 +64,8 @@ impl Broker {
             tunnel,
             received: Mutex::default(),
         });
+        let (world, board) = (broker.world.clone(), broker.board.clone());
+        broker.spawn(async move { sweep::sweep(&world, &board).await });
         for _ in 0..DESKS {
             let desk = desk.clone();
             broker.spawn(async move {
@@ -117,6 +119,12 @@ impl Broker {
         let unknown = || Refusal::Unknown(format!("deal {deal}"));
         let job = self.board.job_of(deal).ok_or_else(unknown)?;
         let over = || Refusal::TooLate("the deal is over".to_owned());
+        match self.board.deal(deal) {
+            Some(DealStage::Void { why, .. }) => return Err(Refusal::TooLate(why)),
+            Some(DealStage::Chosen(_)) | None => {}
+            // Consented before: saying it twice is saying it once.
+            Some(_) => return Ok(()),
+        }
         let inbox = self.board.inbox(job).ok_or_else(over)?;
         let (asker, answer) = oneshot::channel();
         inbox.send(Inbound::Consent(consent, asker)).await.map_err(|_| over())?;

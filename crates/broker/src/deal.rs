@@ -31,7 +31,7 @@ async fn advance(
         DealStage::Chosen(it) => sign::terms(world, it, inbox).await?,
         DealStage::Signed(it) => open::escrow(world, it).await?,
         DealStage::Open(it) => run::start(world, wanted, it, inbox).await?,
-        DealStage::Running(it) => meter::collect(world, it, inbox).await?,
+        DealStage::Running(it) => meter::collect(world, wanted, it, inbox).await?,
         DealStage::Delivered(it) => verify::judge(world, wanted, it).await?,
         DealStage::Judged(it) => settle::pay(world, it, inbox).await?,
         DealStage::Settled(_) | DealStage::Void { .. } => return Ok(None),

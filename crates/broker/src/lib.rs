@@ -14,6 +14,8 @@
 
 mod broker;
 
+mod sweep;
+
 mod desk;
 
 mod job;

@@ -8,7 +8,7 @@
 
 use market::{
     DealFact, Meter,
-    fact::{Agreement, Countersigned, Delivery},
+    fact::{Agreement, Countersigned, Delivery, Submission},
     message::{CommandAnswer, Countersign, CountersignAnswer},
     stage::Running,
 };
@@ -26,6 +26,7 @@ use crate::{
 
 pub(crate) async fn collect(
     world: &World,
+    wanted: &Submission,
     it: &Running,
     inbox: &mut Inbox,
 ) -> Result<Stride, Error> {
@@ -58,7 +59,13 @@ pub(crate) async fn collect(
                 let time = world.time().await.map_err(Error::chain)?;
                 let since_open = time.since(it.opening.at);
                 let since_ready = world.ready.since(agreement.deal, world.clock.monotonic());
-                let held = Held { agreement, last: Some(&it.last), since_ready, since_open };
+                let held = Held {
+                    agreement,
+                    time_limit: wanted.work.time_limit,
+                    last: Some(&it.last),
+                    since_ready,
+                    since_open,
+                };
                 if let Some(stride) = receive(world, &held, *ask, asker) {
                     return Ok(stride);
                 }
@@ -75,6 +82,7 @@ pub(crate) async fn collect(
 /// What the renter's side holds when a receipt comes.
 pub(crate) struct Held<'a> {
     pub(crate) agreement: &'a Agreement,
+    pub(crate) time_limit: Seconds,
     pub(crate) last: Option<&'a Countersigned>,
     pub(crate) since_ready: Option<Seconds>,
     pub(crate) since_open: Seconds,
@@ -140,6 +148,7 @@ fn countersign(
         deal: held.agreement.deal,
         terms,
         locked: terms.cap,
+        time_limit: held.time_limit,
         last: held.last.map(|last| &last.receipt.document),
         receipt: &ask.receipt,
         meter,

@@ -20,7 +20,7 @@ use crate::{
     book::Book,
     error::Error,
     line::{Inbound, Inbox},
-    world::{AGAIN, World},
+    world::{AGAIN, TICK, World},
 };
 
 /// What became of the search for a provider.
@@ -71,7 +71,7 @@ pub(crate) async fn choose(
         }
         tokio::select! {
             _ = changed.changed() => {}
-            () = tokio::time::sleep(AGAIN) => {}
+            () = tokio::time::sleep(if busy { TICK } else { AGAIN }) => {}
             Some(message) = inbox.recv() => match message {
                 Inbound::Stop(_) => {
                     let why = "the renter stopped it before a provider was chosen";

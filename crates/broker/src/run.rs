@@ -62,7 +62,13 @@ pub(crate) async fn start(
             Inbound::Countersign(ask, asker) => {
                 let time = world.time().await.map_err(Error::chain)?;
                 let since_open = time.since(it.opening.at);
-                let held = meter::Held { agreement, last: None, since_ready: None, since_open };
+                let held = meter::Held {
+                    agreement,
+                    time_limit: wanted.work.time_limit,
+                    last: None,
+                    since_ready: None,
+                    since_open,
+                };
                 if let Some(stride) = meter::receive(world, &held, *ask, asker) {
                     return Ok(stride);
                 }

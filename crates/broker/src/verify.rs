@@ -26,14 +26,14 @@ pub(crate) async fn judge(
     let limit = wanted.work.output_limit;
     let verdict = match missing_output(world, limit, it).await? {
         Some(why) => Verdict::Refuse { why },
-        None => decide(world, it).await?,
+        None => decide(world, wanted, it).await?,
     };
     let digest = it.delivery.receipt.document.digest(&world.escrow());
     let signature = (verdict == Verdict::Pay).then(|| world.signer.sign(digest));
     Ok(Stride::of(DealFact::Judged { verdict, signature }))
 }
 
-async fn decide(world: &World, it: &Delivered) -> Result<Verdict, Error> {
+async fn decide(world: &World, wanted: &Submission, it: &Delivered) -> Result<Verdict, Error> {
     let time = world.time().await.map_err(Error::chain)?;
     let (escrow, terms) = (world.escrow(), &it.agreement.terms.document);
     let evidence = Evidence {
@@ -41,6 +41,7 @@ async fn decide(world: &World, it: &Delivered) -> Result<Verdict, Error> {
         deal: it.agreement.deal,
         terms,
         locked: terms.cap,
+        time_limit: wanted.work.time_limit,
         last: it.last.as_ref().map(|last| &last.receipt.document),
         receipt: &it.delivery.receipt,
         meter: &it.delivery.meter,

@@ -78,7 +78,7 @@ impl JobView {
             state: stage.name(),
             since,
             submission: stage.submission().clone(),
-            stopping: stage.stop_asked(),
+            stopping: stage.stop_asked() || deal.is_some_and(|deal| deal.stop().is_some()),
             deal: deal.map(DealView::of),
             conclusion,
         }

@@ -27,6 +27,8 @@ pub struct Evidence<'a> {
     pub terms: &'a Terms,
     /// What is locked now; top-ups raise it above the cap.
     pub locked: Amount,
+    /// Running time after which the work was to be ended.
+    pub time_limit: Seconds,
     /// The last running receipt with both signatures, if there is one.
     pub last: Option<&'a Receipt>,
     /// What the provider signed now.
@@ -66,6 +68,9 @@ pub enum Doubt {
     /// More time than passed here.
     #[error("the receipt states more time than has passed")]
     AheadOfTime,
+    /// The work goes on although its time is over.
+    #[error("the receipt states more time than the order's limit and the grace to end it")]
+    OverLimit,
     /// The meter root is not that of the samples.
     #[error("the receipt's meter does not follow from the samples")]
     WrongMeter,
@@ -159,6 +164,7 @@ fn sound(it: &Evidence<'_>, rules: &Rules) -> Result<(), Doubt> {
         (Doubt::Overcharged, receipt.amount <= it.terms.rate.charge_down(receipt.seconds)),
         (Doubt::Overdrawn, receipt.amount <= it.locked),
         (Doubt::AheadOfTime, receipt.seconds <= passed),
+        (Doubt::OverLimit, receipt.seconds <= it.time_limit.plus(rules.grace)),
         (Doubt::WrongMeter, receipt.meter == it.meter.root()),
         (Doubt::WrongSamples, ordered && last_ms <= receipt.seconds.0.saturating_mul(1_000)),
     ];

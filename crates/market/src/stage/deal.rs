@@ -259,6 +259,17 @@ impl DealStage {
         Some(self)
     }
 
+    /// Why the renter's side wants it ended, if it does and it is not too late.
+    pub fn stop(&self) -> Option<&str> {
+        match self {
+            Self::Chosen(it) => it.stop.as_deref(),
+            Self::Signed(it) => it.stop.as_deref(),
+            Self::Open(it) => it.stop.as_deref(),
+            Self::Running(it) => it.stop.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What was agreed.
     pub fn agreement(&self) -> &Agreement {
         match self {

@@ -14,6 +14,7 @@ struct Case {
     samples: Vec<Sample>,
     results: Vec<TaskResult>,
     own: Own,
+    time_limit: Seconds,
     signer: Key,
 }
 
@@ -74,7 +75,16 @@ fn honest() -> Case {
         ..last.clone()
     };
     let own = Own { since_ready: Some(Seconds(8)), since_open: Seconds(100) };
-    Case { terms, last: Some(last), receipt, samples, results, own, signer: key(4) }
+    Case {
+        terms,
+        last: Some(last),
+        receipt,
+        samples,
+        results,
+        own,
+        time_limit: Seconds(3_600),
+        signer: key(4),
+    }
 }
 
 fn verdict(case: &Case) -> Verdict {
@@ -88,6 +98,7 @@ fn verdict(case: &Case) -> Verdict {
         deal: case.terms.id(&ESCROW),
         terms: &case.terms,
         locked: case.terms.cap,
+        time_limit: case.time_limit,
         last: case.last.as_ref(),
         receipt: &receipt,
         meter: &meter,
@@ -174,6 +185,21 @@ fn more_than_is_locked_is_refused() {
 }
 
 #[test]
+fn work_that_goes_on_beyond_its_limit_and_grace_is_not_paid() {
+    refused(
+        |case| {
+            case.time_limit = Seconds(2);
+            case.receipt.seconds = Seconds(63);
+            case.own.since_ready = Some(Seconds(63));
+        },
+        Doubt::OverLimit,
+    );
+    let mut case = honest();
+    case.time_limit = Seconds(2);
+    assert_eq!(verdict(&case), Verdict::Pay, "the grace to end it is paid");
+}
+
+#[test]
 fn after_a_restart_only_the_time_since_opening_bounds_the_receipt() {
     let mut case = honest();
     case.own = Own { since_ready: None, since_open: Seconds(9) };
@@ -205,6 +231,7 @@ fn a_terminal_receipt_is_never_signed_as_a_running_one() {
         deal: case.terms.id(&ESCROW),
         terms: &case.terms,
         locked: case.terms.cap,
+        time_limit: case.time_limit,
         last: None,
         receipt: &receipt,
         meter: &Meter::default().extended(&case.samples),

@@ -41,6 +41,41 @@ pub struct SealedBlock {
     pub withdrawals: Option<Vec<alloy_eips::eip4895::Withdrawal>>,
 }
 
+/// A transaction in its block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Included<'a> {
+    pub(crate) header: &'a Sealed<Header>,
+    pub(crate) transaction: &'a Recovered<Transaction>,
+    pub(crate) receipt: &'a Receipt,
+    /// Its place in the block.
+    pub(crate) index: u64,
+    /// Gas that it used alone.
+    pub(crate) gas_used: u64,
+    /// The place of its first log among all logs of the block.
+    pub(crate) first_log: u64,
+}
+
+impl SealedBlock {
+    /// The transactions with all that is known of them, in order.
+    pub(crate) fn included(&self) -> impl Iterator<Item = Included<'_>> {
+        let (mut gas_before, mut first_log) = (0, 0);
+        let pairs = (0u64..).zip(self.transactions.iter().zip(&self.receipts));
+        pairs.map(move |(index, (transaction, receipt))| {
+            let included = Included {
+                header: &self.header,
+                transaction,
+                receipt,
+                index,
+                gas_used: receipt.cumulative_gas_used().saturating_sub(gas_before),
+                first_log,
+            };
+            gas_before = receipt.cumulative_gas_used();
+            first_log += receipt.logs().len() as u64;
+            included
+        })
+    }
+}
+
 /// How the base fee of a network moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseFee {
@@ -94,12 +129,6 @@ pub(crate) fn hash_of(transaction: &Transaction) -> B256 {
 /// The address of the contract that a transaction creates, where it creates one.
 pub(crate) fn created_contract(transaction: &Recovered<Transaction>) -> Option<Address> {
     transaction.is_create().then(|| transaction.signer().create(transaction.nonce()))
-}
-
-/// Gas used by each transaction alone, from the running sums in the receipts.
-pub(crate) fn gas_used_each(receipts: &[Receipt]) -> impl Iterator<Item = u64> + '_ {
-    let before = std::iter::once(0).chain(receipts.iter().map(Receipt::cumulative_gas_used));
-    receipts.iter().zip(before).map(|(receipt, before)| receipt.cumulative_gas_used() - before)
 }
 
 /// A block that subscribers hear of.

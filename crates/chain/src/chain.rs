@@ -1,7 +1,7 @@
 //! The chain as other rooms hold it: open, ask, send, listen.
 //!
-//! Upon `eth_sendRawTransaction` on an instant chain: the answer comes when the block with the
-//! transaction is on the disk. Upon any other method: it is answered from one snapshot.
+//! Upon `eth_sendRawTransaction`: the answer comes when the transaction is on the disk; on an instant
+//! chain a ready one is then in a block. Upon any other method: it is answered from one snapshot.
 //!
 //! In: JSON-RPC 2.0 requests as bytes, single or in batches; or a method with parameters. Out: the
 //! response; a stream of new blocks.
@@ -10,10 +10,11 @@
 
 use std::sync::Arc;
 
+use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{B256, Bytes};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::{
     block::{Block, NewBlock},
@@ -29,6 +30,9 @@ use crate::{
 /// Requests that one batch may hold.
 const BATCH: usize = 1_000;
 
+/// Requests that read the database or run the EVM at once; more wait their turn.
+const READERS: usize = 16;
+
 /// One EVM chain in this process. Clones share it; it closes when the last one is dropped.
 #[derive(Clone)]
 pub struct Chain(Arc<Shared>);
@@ -39,6 +43,8 @@ struct Shared {
     node: Arc<Node>,
     filters: Filters,
     sealing: Sealing,
+    /// Bounds the threads that read at once.
+    readers: Semaphore,
 }
 
 impl Chain {
@@ -56,7 +62,8 @@ impl Chain {
         let node = Arc::new(Node::open(config, store)?);
         let sealer = Sealer::start(node.clone(), config.sealing)?;
         let filters = Filters::default();
-        Ok(Self(Arc::new(Shared { sealer, node, filters, sealing: config.sealing })))
+        let readers = Semaphore::new(READERS);
+        Ok(Self(Arc::new(Shared { sealer, node, filters, sealing: config.sealing, readers })))
     }
 
     /// The chain id.
@@ -70,6 +77,14 @@ impl Chain {
     /// [`Error::Store`] where the file cannot be read.
     pub fn genesis_hash(&self) -> Result<B256, Error> {
         self.0.node.snapshot()?.hash(0)?.ok_or_else(|| Error::damaged("block 0 is missing"))
+    }
+
+    /// The newest block's header and hash.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the file cannot be read.
+    pub fn head(&self) -> Result<Sealed<Header>, Error> {
+        self.0.node.snapshot()?.head()?.ok_or_else(|| Error::damaged("there is no head"))
     }
 
     /// Answers JSON-RPC 2.0: one request or a batch, as bytes. The answer is empty if the requests
@@ -112,19 +127,18 @@ impl Chain {
             "eth_sendRawTransactionSync" => {
                 let raw: Bytes = params.required(0, "transaction")?;
                 let hash = self.send(&raw).await?;
-                let shared = self.0.clone();
-                beside(move || receipt_by_hash(&shared.node, hash)).await
+                self.beside(move |shared| receipt_by_hash(&shared.node, hash)).await
             }
             _ => {
-                let shared = self.0.clone();
                 let method = method.to_owned();
-                beside(move || answer(&shared.node, &shared.filters, &method, &params)).await
+                self.beside(move |shared| answer(&shared.node, &shared.filters, &method, &params))
+                    .await
             }
         }
     }
 
-    /// Sends a signed transaction (EIP-2718 bytes). On an instant chain a transaction that is ready
-    /// is on the disk when this returns; otherwise it waits in the pool, which a crash empties.
+    /// Sends a signed transaction (EIP-2718 bytes). When this returns it is on the disk: in a block
+    /// if the chain is instant and the transaction ready, else among those that wait.
     ///
     /// # Errors
     /// -32003 with the reason where it is refused; -32602 where it cannot be decoded.
@@ -137,6 +151,8 @@ impl Chain {
             if let Some(refusal) = dropped.get(&hash) {
                 return Err(RpcError::refused(refusal));
             }
+        } else {
+            self.0.sealer.keep(hash).await.map_err(|error| RpcError::internal(&error))?;
         }
         Ok(hash)
     }
@@ -169,6 +185,20 @@ impl Chain {
         &self.0.node
     }
 
+    /// Runs what reads the database or the EVM on a thread that may block.
+    async fn beside(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<Value, RpcError> + Send + 'static,
+    ) -> Result<Value, RpcError> {
+        // It is never closed; without a permit there would only be more threads.
+        let _permit = self.0.readers.acquire().await.ok();
+        let shared = self.0.clone();
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
+            Ok(answer) => answer,
+            Err(error) => Err(RpcError::failed(format!("the request was abandoned: {error}"))),
+        }
+    }
+
     async fn handle_one(&self, request: Value) -> Option<Value> {
         let Value::Object(mut request) = request else {
             let error = RpcError::new(RpcError::REQUEST, "a request is an object");
@@ -192,16 +222,6 @@ impl Chain {
 
 fn failed(id: Value, error: RpcError) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": error })
-}
-
-/// Runs what reads the database or the EVM on a thread that may block.
-async fn beside(
-    work: impl FnOnce() -> Result<Value, RpcError> + Send + 'static,
-) -> Result<Value, RpcError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(answer) => answer,
-        Err(error) => Err(RpcError::failed(format!("the request was abandoned: {error}"))),
-    }
 }
 
 #[cfg(test)]

@@ -19,14 +19,14 @@ use alloy_consensus::{
     Header, Sealable, Sealed, Transaction as _,
     transaction::{Recovered, SignerRecoverable},
 };
-use alloy_eips::eip2718::Decodable2718;
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, U256};
 use primitives::Clock;
 use revm::context::result::InvalidTransaction;
 use tokio::sync::broadcast;
 
 use crate::{
-    block::{Block, NewBlock, SealedBlock, Transaction, hash_of},
+    block::{BaseFee, Block, NewBlock, SealedBlock, Transaction, hash_of},
     diff::Diff,
     error::Error,
     execute::{Environment, Executor, Unfit, check, transaction_env},
@@ -82,7 +82,7 @@ impl Node {
                 return Err(Error::OtherChain { found, wanted: block.header.hash() });
             }
         }
-        Ok(Self {
+        let node = Self {
             rules,
             store,
             pool: Mutex::default(),
@@ -90,7 +90,32 @@ impl Node {
             beneficiary: config.beneficiary,
             clock: config.clock.clone(),
             blocks: broadcast::channel(SUBSCRIBER_LAG).0,
-        })
+        };
+        node.take_up()?;
+        Ok(node)
+    }
+
+    /// Takes into the pool what was acknowledged before the last stop, and forgets what has become
+    /// impossible since.
+    fn take_up(&self) -> Result<(), Error> {
+        let mut gone = Vec::new();
+        for (hash, envelope) in self.snapshot()?.waiting()? {
+            if let Err(refusal) = self.submit(&envelope)? {
+                tracing::info!(%hash, %refusal, "a waiting transaction is dropped");
+                gone.push(hash);
+            }
+        }
+        if gone.is_empty() { Ok(()) } else { self.store.forget_waiting(&gone) }
+    }
+
+    /// Puts on the disk those of the given transactions that still wait.
+    pub(crate) fn keep(&self, hashes: &[B256]) -> Result<(), Error> {
+        let waiting: Vec<_> = {
+            let pool = self.pool();
+            let found = hashes.iter().filter_map(|hash| Some((*hash, pool.get(*hash)?)));
+            found.map(|(hash, waiting)| (hash, waiting.encoded_2718())).collect()
+        };
+        if waiting.is_empty() { Ok(()) } else { self.store.keep_waiting(&waiting) }
     }
 
     /// A view of the chain as of its head now.
@@ -151,7 +176,7 @@ impl Node {
         match check(environment, transaction_env(transaction)) {
             // Under a base fee that moves it may be paid later.
             Err(InvalidTransaction::GasPriceLessThanBasefee)
-                if matches!(self.rules.base_fee, crate::block::BaseFee::ByLoad(_)) =>
+                if matches!(self.rules.base_fee, BaseFee::ByLoad(_)) =>
             {
                 Ok(())
             }
@@ -197,8 +222,10 @@ impl Node {
             }
         }
         if !dropped.is_empty() {
+            let hashes: Vec<_> = dropped.keys().copied().collect();
+            self.store.forget_waiting(&hashes)?;
             let mut pool = self.pool();
-            dropped.keys().for_each(|hash| pool.remove(*hash));
+            hashes.iter().for_each(|hash| pool.remove(*hash));
         }
         if included.is_empty() && !also_empty {
             return Ok(Round { block: None, dropped });

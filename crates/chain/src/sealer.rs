@@ -2,7 +2,8 @@
 //!
 //! Upon a drain order: blocks are sealed until no transaction is ready; everybody who asked in the
 //! meantime shares the answer, and with it the write to the disk. Upon a seal order: one block, also
-//! an empty one. Upon the interval of [`Sealing::Interval`]: a drain that nobody waits for.
+//! an empty one. Upon a keep order: a transaction that no block takes yet is put on the disk, again
+//! together with all others that were ordered meanwhile. Upon the interval of [`Sealing::Interval`]: a drain that nobody waits for.
 //!
 //! Invariant: after a drain no transaction is ready that was ready when it was ordered; each block
 //! takes at least one transaction in or out of the pool, so a drain ends.
@@ -28,6 +29,7 @@ pub(crate) type Drained = Result<Arc<HashMap<B256, Refusal>>, Arc<Error>>;
 enum Order {
     Drain(oneshot::Sender<Drained>),
     Seal(oneshot::Sender<Result<NewBlock, Arc<Error>>>),
+    Keep(B256, oneshot::Sender<Result<(), Arc<Error>>>),
 }
 
 /// The running thread; dropping it waits until the block being made is written.
@@ -62,6 +64,13 @@ impl Sealer {
         answered.await.unwrap_or_else(|_| Err(Arc::new(Error::Closed)))
     }
 
+    /// Puts a transaction that waits on the disk.
+    pub(crate) async fn keep(&self, hash: B256) -> Result<(), Arc<Error>> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Keep(hash, answer));
+        answered.await.unwrap_or_else(|_| Err(Arc::new(Error::Closed)))
+    }
+
     fn order(&self, order: Order) {
         if let Some(orders) = &self.orders {
             // A thread that is gone drops the order, and with it the sender of the answer.
@@ -82,6 +91,10 @@ impl Drop for Sealer {
 
 fn run(node: &Node, orders: &Receiver<Order>, sealing: Sealing) {
     let mut due = next_due(sealing);
+    if sealing == Sealing::Instant {
+        // What was taken up from before the last stop may be ready.
+        report(drain(node));
+    }
     loop {
         let first = match due {
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -90,15 +103,18 @@ fn run(node: &Node, orders: &Receiver<Order>, sealing: Sealing) {
         match first {
             Ok(first) => serve(node, std::iter::once(first).chain(orders.try_iter())),
             Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {
-                if let Err(error) = drain(node) {
-                    tracing::error!(%error, "sealing failed");
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => report(drain(node)),
         }
         if due.is_some_and(|at| at <= Instant::now()) {
             due = next_due(sealing);
         }
+    }
+}
+
+/// For drains that nobody waits for.
+fn report<T>(drained: Result<T, Error>) {
+    if let Err(error) = drained {
+        tracing::error!(%error, "sealing failed");
     }
 }
 
@@ -111,9 +127,15 @@ fn next_due(sealing: Sealing) -> Option<Instant> {
 
 fn serve(node: &Node, orders: impl Iterator<Item = Order>) {
     let mut waiting = Vec::new();
+    let mut keeping = Vec::new();
+    let mut kept = Vec::new();
     for order in orders {
         match order {
             Order::Drain(answer) => waiting.push(answer),
+            Order::Keep(hash, answer) => {
+                keeping.push(hash);
+                kept.push(answer);
+            }
             Order::Seal(answer) => {
                 let sealed = node
                     .seal(true)
@@ -128,6 +150,13 @@ fn serve(node: &Node, orders: impl Iterator<Item = Order>) {
         let drained = drain(node).map(Arc::new).map_err(Arc::new);
         for answer in waiting {
             let _ = answer.send(drained.clone());
+        }
+    }
+    // After the drain: what got into a block needs no keeping.
+    if !kept.is_empty() {
+        let done = node.keep(&keeping).map_err(Arc::new);
+        for answer in kept {
+            let _ = answer.send(done.clone());
         }
     }
 }

@@ -29,7 +29,7 @@ use redb::{
 };
 
 use crate::{
-    block::{Receipt, SealedBlock, Transaction, hash_of},
+    block::{Included, Receipt, SealedBlock, Transaction, hash_of},
     diff::Diff,
     error::Error,
 };
@@ -55,8 +55,14 @@ const MARKS: TableDefinition<'static, &'static str, u64> = TableDefinition::new(
 const HEADERS: Table<u64> = Table::new("headers");
 const HASHES: TableDefinition<'static, u64, [u8; 32]> = TableDefinition::new("hashes");
 const NUMBERS: TableDefinition<'static, [u8; 32], u64> = TableDefinition::new("numbers");
+/// What a block has besides its header and transactions.
 const BODIES: Table<u64> = Table::new("bodies");
-const RECEIPTS: Table<u64> = Table::new("receipts");
+/// (block, place) -> signed transaction.
+const ENVELOPES: Table<(u64, u64)> = Table::new("envelopes");
+/// (block, place) -> receipt.
+const RECEIPTS: Table<(u64, u64)> = Table::new("receipts");
+/// Transactions that were acknowledged and are in no block yet.
+const WAITING: Table<[u8; 32]> = Table::new("waiting");
 const TRANSACTIONS: TableDefinition<'static, [u8; 32], (u64, u64)> =
     TableDefinition::new("transactions");
 /// (address, block): the contract at the address logged something in the block.
@@ -80,11 +86,28 @@ pub(crate) struct Store {
     database: Database,
 }
 
-/// A transaction found by its hash: the number of its block and its place there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Location {
-    pub(crate) number: u64,
-    pub(crate) index: usize,
+/// A transaction that is in a block.
+pub(crate) struct Mined {
+    header: Sealed<Header>,
+    transaction: Recovered<Transaction>,
+    receipt: Receipt,
+    index: u64,
+    gas_used: u64,
+    first_log: u64,
+}
+
+impl Mined {
+    /// The transaction in its block.
+    pub(crate) fn included(&self) -> Included<'_> {
+        Included {
+            header: &self.header,
+            transaction: &self.transaction,
+            receipt: &self.receipt,
+            index: self.index,
+            gas_used: self.gas_used,
+            first_log: self.first_log,
+        }
+    }
 }
 
 impl Store {
@@ -151,6 +174,35 @@ impl Store {
         }
         writing.commit().map_err(Error::store("commit a block"))
     }
+
+    /// Writes transactions that are acknowledged before a block takes them.
+    pub(crate) fn keep_waiting(&self, waiting: &[(B256, Vec<u8>)]) -> Result<(), Error> {
+        self.change_waiting(|table| {
+            waiting.iter().try_for_each(|(hash, envelope)| {
+                table.insert(hash.0, envelope.as_slice()).map(|_| ())
+            })
+        })
+    }
+
+    /// Forgets transactions that no block will take.
+    pub(crate) fn forget_waiting(&self, hashes: &[B256]) -> Result<(), Error> {
+        self.change_waiting(|table| {
+            hashes.iter().try_for_each(|hash| table.remove(hash.0).map(|_| ()))
+        })
+    }
+
+    fn change_waiting(
+        &self,
+        change: impl FnOnce(&mut Open<'_, [u8; 32]>) -> Result<(), redb::StorageError>,
+    ) -> Result<(), Error> {
+        let writing = self.begin()?;
+        {
+            let table = writing.open_table(WAITING);
+            let mut table = table.map_err(Error::store("open the waiting transactions"))?;
+            change(&mut table).map_err(Error::store("write the waiting transactions"))?;
+        }
+        writing.commit().map_err(Error::store("commit the waiting transactions"))
+    }
 }
 
 type Open<'t, K> = redb::Table<'t, K, &'static [u8]>;
@@ -161,7 +213,9 @@ struct Tables<'t> {
     hashes: redb::Table<'t, u64, [u8; 32]>,
     numbers: redb::Table<'t, [u8; 32], u64>,
     bodies: Open<'t, u64>,
-    receipts: Open<'t, u64>,
+    envelopes: Open<'t, (u64, u64)>,
+    receipts: Open<'t, (u64, u64)>,
+    waiting: Open<'t, [u8; 32]>,
     transactions: redb::Table<'t, [u8; 32], (u64, u64)>,
     logged: redb::Table<'t, [u8; 28], ()>,
     accounts: Open<'t, [u8; 20]>,
@@ -182,7 +236,9 @@ impl<'t> Tables<'t> {
                 hashes: writing.open_table(HASHES)?,
                 numbers: writing.open_table(NUMBERS)?,
                 bodies: writing.open_table(BODIES)?,
+                envelopes: writing.open_table(ENVELOPES)?,
                 receipts: writing.open_table(RECEIPTS)?,
+                waiting: writing.open_table(WAITING)?,
                 transactions: writing.open_table(TRANSACTIONS)?,
                 logged: writing.open_table(LOGGED)?,
                 accounts: writing.open_table(ACCOUNTS)?,
@@ -211,13 +267,17 @@ impl<'t> Tables<'t> {
         StoredBody::of(block).encode(&mut buffer);
         self.bodies.insert(number, buffer.as_slice())?;
 
-        buffer.clear();
-        let receipts: Vec<_> = block.receipts.iter().map(StoredReceipt::of).collect();
-        receipts.encode(&mut buffer);
-        self.receipts.insert(number, buffer.as_slice())?;
-
-        for (index, transaction) in (0u64..).zip(&block.transactions) {
-            self.transactions.insert(hash_of(transaction).0, (number, index))?;
+        for included in block.included() {
+            let place = (number, included.index);
+            let hash = hash_of(included.transaction).0;
+            self.transactions.insert(hash, place)?;
+            self.waiting.remove(hash)?;
+            buffer.clear();
+            StoredTransaction::of(included.transaction).encode(&mut buffer);
+            self.envelopes.insert(place, buffer.as_slice())?;
+            buffer.clear();
+            StoredReceipt::of(&included).encode(&mut buffer);
+            self.receipts.insert(place, buffer.as_slice())?;
         }
         for log in block.receipts.iter().flat_map(ReceiptEnvelope::logs) {
             self.logged.insert(at_block(log.address, number), ())?;
@@ -288,7 +348,9 @@ pub(crate) struct Snapshot {
     hashes: ReadOnlyTable<u64, [u8; 32]>,
     numbers: ReadOnlyTable<[u8; 32], u64>,
     bodies: Shut<u64>,
-    receipts: Shut<u64>,
+    envelopes: Shut<(u64, u64)>,
+    receipts: Shut<(u64, u64)>,
+    waiting: Shut<[u8; 32]>,
     transactions: ReadOnlyTable<[u8; 32], (u64, u64)>,
     logged: ReadOnlyTable<[u8; 28], ()>,
     accounts: Shut<[u8; 20]>,
@@ -309,7 +371,9 @@ impl Snapshot {
                 hashes: reading.open_table(HASHES)?,
                 numbers: reading.open_table(NUMBERS)?,
                 bodies: reading.open_table(BODIES)?,
+                envelopes: reading.open_table(ENVELOPES)?,
                 receipts: reading.open_table(RECEIPTS)?,
+                waiting: reading.open_table(WAITING)?,
                 transactions: reading.open_table(TRANSACTIONS)?,
                 logged: reading.open_table(LOGGED)?,
                 accounts: reading.open_table(ACCOUNTS)?,
@@ -366,43 +430,55 @@ impl Snapshot {
         let rlp = self.bodies.get(number).map_err(Error::store("read a body"))?;
         let rlp = rlp.ok_or_else(|| Error::damaged(format!("body {number} is missing")))?;
         let body: StoredBody = decode(rlp.value(), "body", number)?;
-        let transactions = body
-            .transactions
-            .into_iter()
-            .map(|stored| stored.transaction(number))
-            .collect::<Result<Vec<_>, _>>()?;
-        let receipts = self.receipts(number, &transactions)?;
-        let ommers = body.ommers;
+        let all = (number, 0)..=(number, u64::MAX);
+        let cannot = Error::store("read the transactions of a block");
+        let envelopes = self.envelopes.range(all.clone()).map_err(&cannot)?;
+        let stored = self.receipts.range(all).map_err(&cannot)?;
+        let mut transactions = Vec::new();
+        let mut receipts = Vec::new();
+        for (envelope, receipt) in envelopes.zip(stored) {
+            let (envelope, receipt) = (envelope.map_err(&cannot)?.1, receipt.map_err(&cannot)?.1);
+            let transaction = read_transaction(envelope.value(), number)?;
+            let receipt: StoredReceipt = decode(receipt.value(), "receipt of block", number)?;
+            receipts.push(receipt.receipt(transaction.inner()));
+            transactions.push(transaction);
+        }
         let withdrawals = header.withdrawals_root.map(|_| body.withdrawals);
-        Ok(Some(SealedBlock { header, transactions, receipts, ommers, withdrawals }))
+        Ok(Some(SealedBlock { header, transactions, receipts, ommers: body.ommers, withdrawals }))
     }
 
-    fn receipts(
-        &self,
-        number: u64,
-        transactions: &[Recovered<Transaction>],
-    ) -> Result<Vec<Receipt>, Error> {
-        let rlp = self.receipts.get(number).map_err(Error::store("read receipts"))?;
-        let rlp = rlp.ok_or_else(|| Error::damaged(format!("receipts {number} are missing")))?;
-        let stored: Vec<StoredReceipt> = decode(rlp.value(), "receipts", number)?;
-        Ok(stored
-            .into_iter()
-            .zip(transactions)
-            .map(|(stored, transaction)| stored.receipt(transaction.inner()))
-            .collect())
+    /// A transaction with its header and receipt, found by its hash without reading its block.
+    pub(crate) fn mined(&self, hash: B256) -> Result<Option<Mined>, Error> {
+        let Some(place @ (number, index)) = self.locate(hash)? else { return Ok(None) };
+        let header = self.sealed_header(number)?;
+        let cannot = Error::store("read a transaction");
+        let missing = || Error::damaged(format!("transaction {hash} is not where it should be"));
+        let envelope = self.envelopes.get(place).map_err(&cannot)?.ok_or_else(missing)?;
+        let transaction = read_transaction(envelope.value(), number)?;
+        let receipt = self.receipts.get(place).map_err(&cannot)?.ok_or_else(missing)?;
+        let stored: StoredReceipt = decode(receipt.value(), "receipt of transaction", hash)?;
+        let (gas_used, first_log) = (stored.gas_used, stored.first_log);
+        let receipt = stored.receipt(transaction.inner());
+        Ok(Some(Mined { header, transaction, receipt, index, gas_used, first_log }))
     }
 
-    /// Where a transaction is.
-    pub(crate) fn locate(&self, hash: B256) -> Result<Option<Location>, Error> {
-        let found = self.transactions.get(hash.0).map_err(Error::store("look up a transaction"))?;
-        found
-            .map(|found| {
-                let (number, index) = found.value();
-                let index = usize::try_from(index)
-                    .map_err(|_| Error::damaged(format!("the place of transaction {hash}")))?;
-                Ok(Location { number, index })
+    /// The acknowledged transactions that are in no block yet, as they were sent.
+    pub(crate) fn waiting(&self) -> Result<Vec<(B256, Vec<u8>)>, Error> {
+        let cannot = Error::store("read the waiting transactions");
+        self.waiting
+            .range::<[u8; 32]>(..)
+            .map_err(&cannot)?
+            .map(|entry| {
+                let (hash, envelope) = entry.map_err(&cannot)?;
+                Ok((B256::from(hash.value()), envelope.value().to_vec()))
             })
-            .transpose()
+            .collect()
+    }
+
+    /// The block and the place in it of a transaction.
+    pub(crate) fn locate(&self, hash: B256) -> Result<Option<(u64, u64)>, Error> {
+        let found = self.transactions.get(hash.0).map_err(Error::store("look up a transaction"))?;
+        Ok(found.map(|found| found.value()))
     }
 
     /// The blocks from `first` to `last` in which `address` logged something, ascending.
@@ -580,35 +656,29 @@ struct StoredTransaction {
 }
 
 impl StoredTransaction {
-    fn transaction(self, number: u64) -> Result<Recovered<Transaction>, Error> {
-        Transaction::decode_2718(&mut self.envelope.as_ref())
-            .map(|transaction| Recovered::new_unchecked(transaction, self.sender))
-            .map_err(|error| Error::damaged(format!("a transaction of block {number}: {error}")))
+    fn of(transaction: &Recovered<Transaction>) -> Self {
+        let envelope = transaction.encoded_2718().into();
+        Self { sender: transaction.signer(), envelope }
     }
+}
+
+fn read_transaction(rlp: &[u8], number: u64) -> Result<Recovered<Transaction>, Error> {
+    let stored: StoredTransaction = decode(rlp, "a transaction of block", number)?;
+    Transaction::decode_2718(&mut stored.envelope.as_ref())
+        .map(|transaction| Recovered::new_unchecked(transaction, stored.sender))
+        .map_err(|error| Error::damaged(format!("a transaction of block {number}: {error}")))
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct StoredBody {
-    transactions: Vec<StoredTransaction>,
     ommers: Vec<Header>,
     withdrawals: Vec<Withdrawal>,
 }
 
 impl StoredBody {
     fn of(block: &SealedBlock) -> Self {
-        let transactions = block
-            .transactions
-            .iter()
-            .map(|transaction| StoredTransaction {
-                sender: transaction.signer(),
-                envelope: transaction.encoded_2718().into(),
-            })
-            .collect();
-        Self {
-            transactions,
-            ommers: block.ommers.clone(),
-            withdrawals: block.withdrawals.clone().unwrap_or_default(),
-        }
+        let withdrawals = block.withdrawals.clone().unwrap_or_default();
+        Self { ommers: block.ommers.clone(), withdrawals }
     }
 }
 
@@ -618,12 +688,16 @@ struct StoredReceipt {
     /// One byte of status, or the state root that receipts carried before Byzantium.
     outcome: Bytes,
     cumulative_gas_used: u64,
+    /// By this transaction alone.
+    gas_used: u64,
+    /// The place of its first log among all of the block.
+    first_log: u64,
     logs: Vec<Log>,
 }
 
 impl StoredReceipt {
-    fn of(receipt: &Receipt) -> Self {
-        let receipt = match receipt {
+    fn of(included: &Included<'_>) -> Self {
+        let receipt = match included.receipt {
             ReceiptEnvelope::Legacy(inner)
             | ReceiptEnvelope::Eip2930(inner)
             | ReceiptEnvelope::Eip1559(inner)
@@ -637,6 +711,8 @@ impl StoredReceipt {
         Self {
             outcome,
             cumulative_gas_used: receipt.cumulative_gas_used,
+            gas_used: included.gas_used,
+            first_log: included.first_log,
             logs: receipt.logs.clone(),
         }
     }

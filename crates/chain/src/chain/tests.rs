@@ -146,6 +146,9 @@ async fn a_revert_is_told_with_its_data_and_code_three() {
         assert_eq!((error.code, error.data), (3, Some(json!("0x"))), "{method}");
         assert_eq!(error.message, "execution reverted");
     }
+    let poor = json!([{ "from": person(8), "to": reverter, "gasPrice": "0x1" }]);
+    let error = chain.request("eth_estimateGas", poor).await.unwrap_err();
+    assert_eq!(error.message, "gas required exceeds allowance (0)");
     // Sent all the same it is included, and failed.
     let hash = chain.send(&raw(0, draft(1, TxKind::Call(reverter), Bytes::new()))).await.unwrap();
     let receipt = ask(&chain, "eth_getTransactionReceipt", json!([hash])).await;
@@ -621,6 +624,42 @@ async fn a_restart_keeps_everything() {
     chain.send(&raw(0, draft(20, TxKind::Call(counter), Bytes::new()))).await.unwrap();
     let call = json!([{ "to": counter }, "latest"]);
     assert_eq!(ask(&chain, "eth_call", call).await, json!(B256::from(U256::from(21))));
+}
+
+#[tokio::test]
+async fn what_waits_is_kept_too_and_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = Address::repeat_byte(9);
+    let chain = Chain::open(in_file(&folder)).unwrap();
+    for nonce in [1, 2, 4] {
+        chain.send(&raw(0, transfer(nonce, to, 1))).await.unwrap();
+    }
+    drop(chain);
+    let chain = Chain::open(in_file(&folder)).unwrap();
+    let status = ask(&chain, "txpool_status", json!([])).await;
+    assert_eq!(status, json!({ "pending": "0x0", "queued": "0x3" }));
+    chain.send(&raw(0, transfer(0, to, 1))).await.unwrap();
+    assert_eq!(ask(&chain, "eth_getTransactionCount", json!([person(0)])).await, "0x3");
+    drop(chain);
+    let chain = Chain::open(in_file(&folder)).unwrap();
+    let status = ask(&chain, "txpool_status", json!([])).await;
+    assert_eq!(status, json!({ "pending": "0x0", "queued": "0x1" }), "each is kept once");
+}
+
+#[tokio::test]
+async fn what_was_left_ready_is_sealed_when_the_chain_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let manual = Config { sealing: Sealing::Manual, ..in_file(&folder) };
+    let chain = Chain::open(manual).unwrap();
+    chain.send(&raw(0, transfer(0, Address::repeat_byte(9), 1))).await.unwrap();
+    assert_eq!(chain.head().unwrap().number, 0);
+    drop(chain);
+    let chain = Chain::open(in_file(&folder)).unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while chain.head().unwrap().number < 1 {
+        assert!(tokio::time::Instant::now() < deadline, "nothing was sealed");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use alloy_consensus::{BlockBody, Sealable, Transaction as _, transaction::Recovered};
 use alloy_eips::{BlockId, BlockNumberOrTag, eip2718::Encodable2718, eip4895::Withdrawals};
-use alloy_primitives::{B256, Bytes, U64, U256};
+use alloy_primitives::{B256, Bytes, Log, U64, U256};
 use alloy_rlp::Encodable;
 use alloy_rpc_types_eth as eth;
 use serde_json::{Value, json};
 
 use crate::{
-    block::{Block, SealedBlock, Transaction, created_contract, gas_used_each, hash_of},
+    block::{Block, Included, SealedBlock, Transaction, created_contract, hash_of},
     error::Error,
     execute::Executor,
     node::Node,
@@ -43,8 +43,7 @@ pub(super) fn header_by_hash(node: &Node, params: &Params) -> Result<Value, RpcE
 
 pub(super) fn receipts(node: &Node, params: &Params) -> Result<Value, RpcError> {
     found(block(node, params.required(0, "block")?)?, |block| {
-        let receipts = (0..block.receipts.len()).map(|index| receipt_of(node, &block, index));
-        json(&receipts.collect::<Result<Vec<_>, _>>()?)
+        json(&block.included().map(|included| receipt_json(node, included)).collect::<Vec<_>>())
     })
 }
 
@@ -66,8 +65,8 @@ pub(super) fn uncle_count_by_hash(node: &Node, params: &Params) -> Result<Value,
 
 pub(super) fn transaction_by_hash(node: &Node, params: &Params) -> Result<Value, RpcError> {
     let hash: B256 = params.required(0, "hash")?;
-    if let Some((block, index)) = located(node, hash)? {
-        return transaction_json(&block, index);
+    if let Some(mined) = node.snapshot()?.mined(hash)? {
+        return json(&transaction_json(mined.included()));
     }
     found(node.pool().get(hash), |transaction| json(&waiting(&transaction)))
 }
@@ -77,7 +76,7 @@ pub(super) fn transaction_by_number_and_index(
     params: &Params,
 ) -> Result<Value, RpcError> {
     let index = index(params)?;
-    found(block(node, tag(params)?)?, |block| transaction_json(&block, index))
+    found(block(node, tag(params)?)?, |block| nth_transaction(&block, index))
 }
 
 pub(super) fn transaction_by_hash_and_index(
@@ -85,13 +84,13 @@ pub(super) fn transaction_by_hash_and_index(
     params: &Params,
 ) -> Result<Value, RpcError> {
     let index = index(params)?;
-    found(block(node, hash(params)?)?, |block| transaction_json(&block, index))
+    found(block(node, hash(params)?)?, |block| nth_transaction(&block, index))
 }
 
 pub(super) fn raw_transaction(node: &Node, params: &Params) -> Result<Value, RpcError> {
     let hash: B256 = params.required(0, "hash")?;
-    if let Some((block, index)) = located(node, hash)? {
-        return Ok(json!(Bytes::from(block.transactions[index].encoded_2718())));
+    if let Some(mined) = node.snapshot()?.mined(hash)? {
+        return Ok(json!(Bytes::from(mined.included().transaction.encoded_2718())));
     }
     found(node.pool().get(hash), |waiting| Ok(json!(Bytes::from(waiting.encoded_2718()))))
 }
@@ -102,7 +101,7 @@ pub(super) fn receipt(node: &Node, params: &Params) -> Result<Value, RpcError> {
 
 /// The receipt of a transaction that is in a block, else null.
 pub(crate) fn receipt_by_hash(node: &Node, hash: B256) -> Result<Value, RpcError> {
-    found(located(node, hash)?, |(block, index)| json(&receipt_of(node, &block, index)?))
+    found(node.snapshot()?.mined(hash)?, |mined| json(&receipt_json(node, mined.included())))
 }
 
 /// A transaction that waits, as RPC shows it.
@@ -119,20 +118,24 @@ pub(super) fn waiting(transaction: &Recovered<Transaction>) -> eth::Transaction<
 
 /// The logs of a block with their places in it.
 pub(super) fn logs_of(block: &SealedBlock) -> impl Iterator<Item = eth::Log> + '_ {
-    let with_transaction = (0u64..).zip(&block.transactions).zip(&block.receipts);
-    let logs = with_transaction.flat_map(|((index, transaction), receipt)| {
-        receipt.logs().iter().map(move |log| (index, hash_of(transaction), log))
-    });
-    (0u64..).zip(logs).map(|(log_index, (index, hash, log))| eth::Log {
-        inner: log.clone(),
-        block_hash: Some(block.header.hash()),
-        block_number: Some(block.header.number),
-        block_timestamp: Some(block.header.timestamp),
-        transaction_hash: Some(hash),
-        transaction_index: Some(index),
-        log_index: Some(log_index),
-        removed: false,
+    block.included().flat_map(|included| {
+        (included.first_log..)
+            .zip(included.receipt.logs())
+            .map(move |(place, log)| log_json(included, place, log.clone()))
     })
+}
+
+fn log_json(included: Included<'_>, place: u64, log: Log) -> eth::Log {
+    eth::Log {
+        inner: log,
+        block_hash: Some(included.header.hash()),
+        block_number: Some(included.header.number),
+        block_timestamp: Some(included.header.timestamp),
+        transaction_hash: Some(hash_of(included.transaction)),
+        transaction_index: Some(included.index),
+        log_index: Some(place),
+        removed: false,
+    }
 }
 
 fn tag(params: &Params) -> Result<BlockId, RpcError> {
@@ -184,16 +187,6 @@ fn unsealed(node: &Node, moment: &Moment) -> Result<SealedBlock, Error> {
     })
 }
 
-fn located(node: &Node, hash: B256) -> Result<Option<(SealedBlock, usize)>, Error> {
-    let snapshot = node.snapshot()?;
-    let Some(location) = snapshot.locate(hash)? else { return Ok(None) };
-    let block = snapshot
-        .block(location.number)?
-        .filter(|block| location.index < block.transactions.len())
-        .ok_or_else(|| Error::damaged(format!("transaction {hash} is not where it should be")))?;
-    Ok(Some((block, location.index)))
-}
-
 fn header_of(block: &SealedBlock) -> eth::Header {
     let travelling = Block {
         header: block.header.inner().clone(),
@@ -208,8 +201,7 @@ fn header_of(block: &SealedBlock) -> eth::Header {
 
 fn block_json(block: &SealedBlock, full: bool) -> Result<Value, RpcError> {
     let transactions = if full {
-        let all = (0..block.transactions.len()).filter_map(|index| included(block, index));
-        eth::BlockTransactions::Full(all.collect())
+        eth::BlockTransactions::Full(block.included().map(transaction_json).collect())
     } else {
         eth::BlockTransactions::Hashes(block.transactions.iter().map(|tx| hash_of(tx)).collect())
     };
@@ -221,49 +213,43 @@ fn block_json(block: &SealedBlock, full: bool) -> Result<Value, RpcError> {
     })
 }
 
-fn transaction_json(block: &SealedBlock, index: usize) -> Result<Value, RpcError> {
-    found(included(block, index), |transaction| json(&transaction))
+fn nth_transaction(block: &SealedBlock, index: usize) -> Result<Value, RpcError> {
+    found(block.included().nth(index), |included| json(&transaction_json(included)))
 }
 
-fn included(block: &SealedBlock, index: usize) -> Option<eth::Transaction<Transaction>> {
-    let transaction = block.transactions.get(index)?;
-    Some(eth::Transaction {
+fn transaction_json(included: Included<'_>) -> eth::Transaction<Transaction> {
+    let Included { header, transaction, index, .. } = included;
+    eth::Transaction {
         inner: transaction.clone(),
-        block_hash: Some(block.header.hash()),
-        block_number: Some(block.header.number),
-        transaction_index: u64::try_from(index).ok(),
-        effective_gas_price: Some(transaction.effective_gas_price(block.header.base_fee_per_gas)),
-        block_timestamp: Some(block.header.timestamp),
-    })
+        block_hash: Some(header.hash()),
+        block_number: Some(header.number),
+        transaction_index: Some(index),
+        effective_gas_price: Some(transaction.effective_gas_price(header.base_fee_per_gas)),
+        block_timestamp: Some(header.timestamp),
+    }
 }
 
 type ReceiptJson = eth::TransactionReceipt<alloy_consensus::ReceiptEnvelope<eth::Log>>;
 
-fn receipt_of(node: &Node, block: &SealedBlock, index: usize) -> Result<ReceiptJson, RpcError> {
-    let missing = || RpcError::failed(format!("there is no receipt {index}"));
-    let transaction = block.transactions.get(index).ok_or_else(missing)?;
-    let receipt = block.receipts.get(index).ok_or_else(missing)?;
-    let gas_used = gas_used_each(&block.receipts).nth(index).ok_or_else(missing)?;
-    let place = u64::try_from(index).ok();
-    let mut logs = logs_of(block).filter(|log| log.transaction_index == place);
+fn receipt_json(node: &Node, included: Included<'_>) -> ReceiptJson {
+    let Included { header, transaction, receipt, index, gas_used, first_log } = included;
     let blobs = transaction.blob_gas_used();
-    let params = node.rules.forks.blobs(block.header.timestamp);
-    // The bloom and the order of the logs are the receipt's own.
-    let inner = receipt
-        .clone()
-        .map_logs(|log| logs.next().unwrap_or(eth::Log { inner: log, ..eth::Log::default() }));
-    Ok(eth::TransactionReceipt {
+    let limits = node.rules.forks.blobs(header.timestamp);
+    let mut places = first_log..;
+    let inner =
+        receipt.clone().map_logs(|log| log_json(included, places.next().unwrap_or_default(), log));
+    eth::TransactionReceipt {
         inner,
         transaction_hash: hash_of(transaction),
-        transaction_index: place,
-        block_hash: Some(block.header.hash()),
-        block_number: Some(block.header.number),
+        transaction_index: Some(index),
+        block_hash: Some(header.hash()),
+        block_number: Some(header.number),
         gas_used,
-        effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
+        effective_gas_price: transaction.effective_gas_price(header.base_fee_per_gas),
         blob_gas_used: blobs,
-        blob_gas_price: blobs.and_then(|_| block.header.blob_fee(params)),
+        blob_gas_price: blobs.and_then(|_| header.blob_fee(limits)),
         from: transaction.signer(),
         to: transaction.to(),
         contract_address: created_contract(transaction),
-    })
+    }
 }

@@ -113,9 +113,11 @@ impl Setting {
     }
 
     fn run(&self, message: TxEnv) -> Result<Called, RpcError> {
-        self.attempt(message)?.map_err(|invalid| {
-            RpcError::failed(refusal_of(&invalid, &self.environment).to_string())
-        })
+        self.attempt(message)?.map_err(|invalid| self.refused(&invalid))
+    }
+
+    fn refused(&self, invalid: &InvalidTransaction) -> RpcError {
+        RpcError::failed(refusal_of(invalid, &self.environment).to_string())
     }
 
     fn attempt(&self, message: TxEnv) -> Result<Result<Called, InvalidTransaction>, RpcError> {
@@ -141,11 +143,19 @@ impl Setting {
     /// A gas limit with which the message succeeds, close to the least one.
     fn least_gas(&self, limit: u64) -> Result<u64, RpcError> {
         let with = |gas_limit: u64| TxEnv { gas_limit, ..self.message.clone() };
-        let whole = self.run(with(limit))?;
+        let too_little = || RpcError::failed(format!("gas required exceeds allowance ({limit})"));
+        let whole = match self.attempt(with(limit))? {
+            Ok(whole) => whole,
+            Err(
+                InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
+                | InvalidTransaction::GasFloorMoreThanGasLimit { .. },
+            ) => return Err(too_little()),
+            Err(invalid) => return Err(self.refused(&invalid)),
+        };
         let spent = match &whole.result {
             ExecutionResult::Success { gas, .. } => gas.total_gas_spent(),
             ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. } => {
-                return Err(RpcError::failed(format!("gas required exceeds allowance ({limit})")));
+                return Err(too_little());
             }
             other => return Err(failure(other)),
         };

@@ -7,7 +7,7 @@ use alloy_rpc_types_eth::FeeHistory;
 use serde_json::{Value, json};
 
 use crate::{
-    block::{BaseFee, SealedBlock, excess_blob_gas, gas_used_each},
+    block::{BaseFee, SealedBlock, excess_blob_gas},
     error::Error,
     node::Node,
     rpc::{
@@ -128,11 +128,10 @@ fn suggested_tip(node: &Node) -> Result<u128, Error> {
 /// The tip (wei per gas) and gas of each transaction.
 fn block_tips(block: &SealedBlock) -> impl Iterator<Item = (u128, u64)> + '_ {
     let base_fee = block.header.base_fee_per_gas.unwrap_or(0);
-    block
-        .transactions
-        .iter()
-        .map(move |transaction| transaction.effective_tip_per_gas(base_fee).unwrap_or(0))
-        .zip(gas_used_each(&block.receipts))
+    block.included().map(move |included| {
+        let tip = included.transaction.effective_tip_per_gas(base_fee).unwrap_or(0);
+        (tip, included.gas_used)
+    })
 }
 
 /// For each percentile of the gas (in ten thousandths of a per cent): the tip paid there.

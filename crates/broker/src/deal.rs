@@ -42,7 +42,8 @@ async fn advance(
 /// Carry a deal on, until it opened (which its job writes down too) or to its end.
 ///
 /// # Errors
-/// Only when another gateway took the line over; everything else is tried again.
+/// When another gateway took the line over, or the journal cannot be read after a failed write;
+/// everything else is tried again here.
 pub(crate) async fn carry(
     world: &World,
     board: &Board,
@@ -71,6 +72,10 @@ pub(crate) async fn carry(
                 let (deal, source) = (line.stage.id(), error.source().map(ToString::to_string));
                 tracing::warn!(%deal, stage = line.stage.name(), %error, source, "trying again");
                 tokio::time::sleep(AGAIN).await;
+                if matches!(error, Error::Store { .. }) {
+                    // The fact may be there although its writer was told of a failure.
+                    line.reload(world).await?;
+                }
             }
         }
     }

@@ -128,6 +128,14 @@ impl JobLine {
         Ok(line)
     }
 
+    /// Begin again from what the journal says.
+    pub(crate) async fn reload(&mut self, world: &World) -> Result<(), Error> {
+        if let Some(Self { stage, next, .. }) = Self::replayed(world, self.id).await? {
+            (self.stage, self.next) = (stage, next);
+        }
+        Ok(())
+    }
+
     /// Write a fact down and move on.
     pub(crate) async fn take(&mut self, world: &World, fact: JobFact) -> Result<(), Error> {
         let record = Record {
@@ -187,6 +195,14 @@ impl DealLine {
             line = Some(Self { job: record.job, stage, next: number + 1, at_verdict: None });
         }
         Ok(line)
+    }
+
+    /// Begin again from what the journal says.
+    pub(crate) async fn reload(&mut self, world: &World) -> Result<(), Error> {
+        if let Some(Self { stage, next, .. }) = Self::replayed(world, self.stage.id()).await? {
+            (self.stage, self.next) = (stage, next);
+        }
+        Ok(())
     }
 
     /// Write a stride's fact down, move on, and give its answer.

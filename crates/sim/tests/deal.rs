@@ -195,3 +195,22 @@ async fn without_money_or_providers_nothing_is_opened_and_the_reason_is_told() {
     let why = job.conclusion.expect("done").sentence();
     assert!(why.contains("puts aside") && why.contains("has 0"), "{why}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_full_for_a_while_delays_and_loses_nothing() {
+    for failing in [1, 3, 9] {
+        let mut life = Life::begin(20, Behaviour::Honest, 12).await;
+        let log = life.gateway.log.clone();
+        let trouble = tokio::spawn(async move {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                log.fail_appends(failing);
+            }
+        });
+        let deal = life.live(None).await.deal.expect("placed");
+        trouble.await.expect("it only waits");
+        assert_eq!((deal.state, deal.problem), ("settled", None));
+        let split = deal.closing.expect("settled").split;
+        assert_eq!(life.paid().await.0, split.charge().units());
+    }
+}

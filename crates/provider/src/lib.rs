@@ -1,1 +1,58 @@
 //! Offer a machine, run what was placed on it, report usage.
+//!
+//! The story is one line, `lease.rs`: a firm bid is accepted, its work prepared, run, metered,
+//! delivered, wiped; the steps are the modules below it. Before it stands the desk, which bids by
+//! the owner's policy, and the announcement, which keeps the offer in the gateway's book.
+//!
+//! In: orders and signed commands from one gateway over `net`; the chain's answers from
+//! `settlement`; samples and records from `sandbox`. Out: a signed offer, firm bids, signed receipts,
+//! outputs, facts in `store`, calls on the escrow.
+//!
+//! Invariant: a step may be taken again after a crash at any point: one start, one terminal receipt,
+//! and no signature leaves before the fact that holds it is durable. What both sides signed is
+//! collected without the gateway's or the renter's help.
+//!
+//! Not here: rules (`market`), placing on many machines (`broker`), walls around runs (`sandbox`).
+
+mod provider;
+
+mod announce;
+mod desk;
+
+mod lease;
+
+mod accept;
+mod deliver;
+mod meter;
+mod prepare;
+mod wipe;
+
+mod exits;
+mod inputs;
+mod outputs;
+mod outside;
+mod print;
+mod terminal;
+
+mod floor;
+mod gateway;
+mod inbox;
+mod line;
+mod view;
+mod world;
+
+mod bid;
+mod offer;
+mod pace;
+mod policy;
+mod tally;
+
+mod error;
+
+pub use bid::offer_digest;
+pub use error::Error;
+pub use offer::for_sale;
+pub use policy::{Part, Policy, Price, Share};
+pub use provider::Provider;
+pub use view::{Earned, Earnings, LeaseView, Status};
+pub use world::{Config, World};

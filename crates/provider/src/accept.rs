@@ -1,0 +1,128 @@
+//! Offered -> Assigned: a firm bid waits for its deal to open and for its work.
+//!
+//! Upon an assignment: it is taken when the deal is open on our own view at the network's depth;
+//! until then the gateway hears `NotYet`, after a moment of waiting for the next block. Upon a
+//! stop: there is nothing to stop, and nothing is begun any more. Upon a final block later than
+//! `acceptBy` without the deal, or upon its cancel: the bid has lapsed.
+//!
+//! Invariant: nothing is prepared for a deal that the network could still take back.
+
+use std::time::Duration;
+
+use market::{
+    LeaseFact, Slot, State,
+    document::{Command, Signed},
+    fact::Agreement,
+    message::{Assignment, CommandAnswer},
+};
+use tokio::time::Instant;
+
+use crate::{
+    error::Error,
+    inbox::{Answer, Inbox, Wanted, refuse},
+    line::Stride,
+    outside::{next_head, settled},
+    world::Workshop,
+};
+
+/// How long an assignment waits here for its deal to be seen open.
+const WAIT: Duration = Duration::from_secs(1);
+/// How often the slot is looked at meanwhile.
+const OFTEN: Duration = Duration::from_millis(20);
+/// How often it is looked at while nobody waits and no block comes.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// An assignment that came before its deal was seen open.
+struct Waiting {
+    work: Box<(Signed<Command>, Assignment)>,
+    answer: Answer,
+    until: Instant,
+}
+
+pub(crate) async fn work(
+    shop: &Workshop,
+    agreement: &Agreement,
+    inbox: &mut Inbox,
+) -> Result<Stride, Error> {
+    let mut heads = shop.world.settlement.heads();
+    let (plaza, rules) = (shop.world.settlement.plaza(), &shop.config.rules);
+    let mut waiting: Option<Waiting> = None;
+    loop {
+        let slot = shop.slot(agreement.deal).await?;
+        if let Some(fact) = ended(shop, agreement, &slot).await? {
+            return Ok(Stride::of(fact));
+        }
+        waiting = match waiting {
+            None => None,
+            Some(it) => match take(shop, agreement, &slot, it) {
+                Taken::Yes(stride) => return Ok(stride),
+                Taken::NotYet(it) => Some(it),
+                Taken::Never => None,
+            },
+        };
+        let pause = if waiting.is_some() { OFTEN } else { SELDOM };
+        tokio::select! {
+            biased;
+            (wanted, answer) = inbox.next(agreement, &plaza, rules) => match wanted {
+                Wanted::Assign(work) => {
+                    waiting = Some(Waiting { work, answer, until: Instant::now() + WAIT });
+                }
+                Wanted::Stop => refuse(answer, "nothing was begun under this deal, and nothing will be"),
+            },
+            () = next_head(&mut heads, pause) => {}
+        }
+    }
+}
+
+enum Taken {
+    Yes(Stride),
+    NotYet(Waiting),
+    Never,
+}
+
+fn take(shop: &Workshop, agreement: &Agreement, slot: &Slot, it: Waiting) -> Taken {
+    match slot.state {
+        State::Open => match shop.floor.keep(agreement, shop.world.clock.now()) {
+            Ok(()) => {
+                let (command, assignment) = *it.work;
+                let fact = LeaseFact::Assigned { command, assignment: Box::new(assignment) };
+                Taken::Yes(Stride { fact, answer: Some(it.answer) })
+            }
+            Err(_) => {
+                refuse(it.answer, "the deal opened so late that its capacity was given away");
+                Taken::Never
+            }
+        },
+        State::None if Instant::now() < it.until => Taken::NotYet(it),
+        State::None => {
+            drop(it.answer.send(CommandAnswer::NotYet));
+            Taken::Never
+        }
+        _ => {
+            refuse(it.answer, "the deal is not open any more");
+            Taken::Never
+        }
+    }
+}
+
+/// Whether nothing can come of the bid any more.
+async fn ended(
+    shop: &Workshop,
+    agreement: &Agreement,
+    slot: &Slot,
+) -> Result<Option<LeaseFact>, Error> {
+    let accept_by = agreement.terms.document.accept_by;
+    match slot.state {
+        State::Settled => settled(shop, agreement.deal).await,
+        State::Cancelled => Ok(Some(LeaseFact::Lapsed)),
+        State::None => {
+            let head = shop.world.settlement.head().await;
+            let head =
+                head.map_err(|source| Error::Chain { operation: "reading the head", source })?;
+            // A chain without blocks shows nothing; a quarter of an hour of our own shows enough.
+            let own = shop.world.clock.now() > accept_by.plus(shop.config.rules.preparation);
+            Ok((head.time > accept_by || own).then_some(LeaseFact::Lapsed))
+        }
+        State::Open | State::Stopped | State::Claimed => Ok(None),
+    }
+}

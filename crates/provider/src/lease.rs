@@ -1,0 +1,83 @@
+//! The line of a lease: accept -> prepare -> run -> meter -> deliver -> wipe, in one match.
+//!
+//! Upon each stage: the step of that stage waits for what it needs and gives one fact; the fact is
+//! written down, moves the stage on, and only then is whoever waits for it answered. Any step may
+//! be taken again after a crash: it looks at the chain, at the run folder and at the gateway, and
+//! acts on the difference.
+//!
+//! Failure runs down the same line: what cannot run ends in a terminal receipt over nothing, and a
+//! renter that signs no more is given up, whereupon the exits of the escrow decide.
+
+use std::sync::Arc;
+
+use market::LeaseStage;
+
+use crate::{
+    accept, deliver,
+    error::{Error, story},
+    inbox::Inbox,
+    line::{Line, Stride},
+    meter, prepare, wipe,
+    world::{AGAIN, Workshop},
+};
+
+/// Take the next step of a lease.
+async fn advance(
+    shop: &Arc<Workshop>,
+    stage: &LeaseStage,
+    inbox: &mut Inbox,
+    watch: &mut Option<meter::Watch>,
+) -> Result<Stride, Error> {
+    match stage {
+        LeaseStage::Offered(it) => accept::work(shop, it, inbox).await,
+        LeaseStage::Assigned(it) => prepare::start(shop, it, inbox).await,
+        LeaseStage::Running(it) => meter::next(shop, it, inbox, watch).await,
+        LeaseStage::Ended(it) => deliver::collect(shop, it, inbox).await,
+        LeaseStage::Settled { agreement, .. } => wipe::clean(shop, agreement.deal).await,
+        LeaseStage::Over { .. } => std::future::pending().await,
+    }
+}
+
+/// Carry a lease to its end.
+pub(crate) async fn carry(shop: Arc<Workshop>, mut line: Line, mut inbox: Inbox) {
+    let mut watch = None;
+    line.show(&shop);
+    while !line.stage.is_over() {
+        let taken = match advance(&shop, &line.stage, &mut inbox, &mut watch).await {
+            Ok(stride) => line.take(&shop, stride).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(()) if !matches!(line.stage, LeaseStage::Running(_)) => watch = None,
+            Ok(()) => {}
+            Err(error @ Error::Shared { .. }) => {
+                shop.floor.trouble(story(&error));
+                return;
+            }
+            Err(error) => {
+                shop.floor.trouble(story(&error));
+                watch = None;
+                again(&shop, &mut line).await;
+            }
+        }
+        if wipe::is_free(&line.stage) {
+            shop.floor.release(line.deal());
+        }
+    }
+    shop.floor.leave(line.deal());
+}
+
+/// After a moment, begin again from what the journal says: a fact may be there although its writer
+/// was told of a failure.
+async fn again(shop: &Workshop, line: &mut Line) {
+    loop {
+        tokio::time::sleep(AGAIN).await;
+        match line.reload(shop).await {
+            Ok(()) => return,
+            Err(error) => shop.floor.trouble(story(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! What the line of a lease is made of: a stage and the number of its next fact.
+//!
+//! Upon a stride: its fact is appended with full durability, moves the stage on, is shown, and
+//! only then is whoever waits for it answered.
+
+use market::{LeaseFact, LeaseStage, fact::Agreement, message::CommandAnswer};
+use primitives::{DealId, UnixSeconds};
+use serde::{Deserialize, Serialize};
+use store::{Appended, Batch, Log};
+
+use crate::{error::Error, inbox::Answer, view::Earned, world::Workshop};
+
+/// The streams of leases in the journal.
+const LEASES: &str = "lease/";
+
+/// One step of a lease: what happened, and who hears `Taken` once it is written down.
+pub(crate) struct Stride {
+    pub(crate) fact: LeaseFact,
+    pub(crate) answer: Option<Answer>,
+}
+
+/// A lease as its facts make it.
+pub(crate) struct Line {
+    pub(crate) stage: LeaseStage,
+    next: u64,
+    /// When it was seen to be settled.
+    settled_at: UnixSeconds,
+}
+
+/// A fact as the journal keeps it.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    at: UnixSeconds,
+    fact: LeaseFact,
+}
+
+impl Stride {
+    /// A fact nobody waits for.
+    pub(crate) fn of(fact: LeaseFact) -> Self {
+        Self { fact, answer: None }
+    }
+}
+
+impl Line {
+    /// Begin a line with a firm bid. The bid's signature is durable when this returns.
+    pub(crate) async fn begin(shop: &Workshop, agreement: Agreement) -> Result<Self, Error> {
+        let fact = LeaseFact::Bid(Box::new(agreement.clone()));
+        append(shop, agreement.deal, 0, &fact).await?;
+        Ok(Self {
+            stage: LeaseStage::Offered(Box::new(agreement)),
+            next: 1,
+            settled_at: UnixSeconds(0),
+        })
+    }
+
+    /// Every line in the journal.
+    pub(crate) async fn replay_all(log: &dyn Log) -> Result<Vec<Self>, Error> {
+        let streams = log.streams(LEASES).await;
+        let streams = streams.map_err(|source| Error::Store {
+            operation: "listing leases in the journal",
+            source,
+        })?;
+        let mut lines = Vec::new();
+        for stream in streams {
+            lines.extend(Self::replay(log, &stream.stream).await?);
+        }
+        Ok(lines)
+    }
+
+    /// A line as its journal has it; `None` when there is nothing in it.
+    async fn replay(log: &dyn Log, stream: &str) -> Result<Option<Self>, Error> {
+        let mut line: Option<Self> = None;
+        for (number, Written { at, fact }) in written(log, stream).await? {
+            let settles = matches!(fact, LeaseFact::Settled(_));
+            let before = line.as_ref().map_or(UnixSeconds(0), |line| line.settled_at);
+            let stage = match line {
+                None => LeaseStage::begin(fact),
+                Some(line) => line.stage.apply(fact),
+            };
+            let deal = stream.trim_start_matches(LEASES).to_owned();
+            let stage = stage.map_err(|source| Error::Journal { deal, source })?;
+            let settled_at = if settles { at } else { before };
+            line = Some(Self { stage, next: number + 1, settled_at });
+        }
+        Ok(line)
+    }
+
+    /// The facts of a lease, in order.
+    pub(crate) async fn facts(log: &dyn Log, deal: DealId) -> Result<Vec<LeaseFact>, Error> {
+        let written = written(log, &stream(deal)).await?;
+        Ok(written.into_iter().map(|(_, written)| written.fact).collect())
+    }
+
+    /// What the journal says, when it is not certain what was written.
+    pub(crate) async fn reload(&mut self, shop: &Workshop) -> Result<(), Error> {
+        if let Some(line) = Self::replay(shop.world.log.as_ref(), &stream(self.deal())).await? {
+            *self = line;
+        }
+        Ok(())
+    }
+
+    /// Write a stride's fact down, move on, and give its answer.
+    pub(crate) async fn take(&mut self, shop: &Workshop, stride: Stride) -> Result<(), Error> {
+        let Stride { fact, answer } = stride;
+        let at = append(shop, self.deal(), self.next, &fact).await?;
+        if matches!(fact, LeaseFact::Settled(_)) {
+            self.settled_at = at;
+        }
+        let deal = self.deal().to_string();
+        let stage = self.stage.clone().apply(fact);
+        self.stage = stage.map_err(|source| Error::Journal { deal, source })?;
+        self.next += 1;
+        self.show(shop);
+        if let Some(answer) = answer {
+            // Whoever asked may have gone meanwhile; it will ask again.
+            drop(answer.send(CommandAnswer::Taken));
+        }
+        Ok(())
+    }
+
+    /// Show the line as it stands, and count what it earned.
+    pub(crate) fn show(&self, shop: &Workshop) {
+        let deal = self.deal();
+        shop.floor.show(deal, |view| {
+            view.stage = self.stage.name().to_owned();
+            let last = match &self.stage {
+                LeaseStage::Assigned(it) | LeaseStage::Running(it) => it.last.as_ref(),
+                LeaseStage::Ended(it) => it.last.as_ref(),
+                _ => None,
+            };
+            if let Some((receipt, _)) = last {
+                view.amount = receipt.document.amount;
+                view.seconds = view.seconds.max(receipt.document.seconds);
+            }
+        });
+        if let Some(earned) = self.earned() {
+            shop.floor.earn(earned);
+        }
+    }
+
+    /// What it has paid, once it is settled.
+    fn earned(&self) -> Option<Earned> {
+        let (agreement, closing) = match &self.stage {
+            LeaseStage::Settled { agreement, closing } => (agreement, closing),
+            LeaseStage::Over { agreement, closing: Some(closing) } => (agreement, closing),
+            _ => return None,
+        };
+        let Agreement { deal, job, .. } = **agreement;
+        Some(Earned { deal, job, at: self.settled_at, paid: closing.split.paid })
+    }
+
+    pub(crate) fn deal(&self) -> DealId {
+        self.stage.agreement().deal
+    }
+
+    /// The highest fence that the journal shows.
+    pub(crate) fn fence(&self) -> u64 {
+        match &self.stage {
+            LeaseStage::Assigned(it) | LeaseStage::Running(it) => it.command.document.fence,
+            _ => 0,
+        }
+    }
+}
+
+fn stream(deal: DealId) -> String {
+    format!("{LEASES}{deal}")
+}
+
+/// What a stream holds, each fact with its number.
+async fn written(log: &dyn Log, stream: &str) -> Result<Vec<(u64, Written)>, Error> {
+    let entries = log.replay(stream, 0).await;
+    let entries =
+        entries.map_err(|source| Error::Store { operation: "replaying a lease", source })?;
+    let read = |entry: store::Entry| {
+        let deal = stream.trim_start_matches(LEASES).to_owned();
+        serde_json::from_slice(&entry.fact)
+            .map(|written| (entry.number, written))
+            .map_err(|source| Error::Fact { deal, number: entry.number, source })
+    };
+    entries.into_iter().map(read).collect()
+}
+
+async fn append(
+    shop: &Workshop,
+    deal: DealId,
+    next: u64,
+    fact: &LeaseFact,
+) -> Result<UnixSeconds, Error> {
+    let at = shop.world.clock.now();
+    let written = Written { at, fact: fact.clone() };
+    let json = serde_json::to_vec(&written).expect("plain data with string keys serialises");
+    match shop.world.log.append(Batch::to(stream(deal), next, vec![json])).await {
+        Ok(Appended::Stored { .. }) => Ok(at),
+        Ok(Appended::Conflict { .. }) => Err(Error::Shared { deal }),
+        Err(source) => Err(Error::Store { operation: "writing to the journal of a lease", source }),
+    }
+}

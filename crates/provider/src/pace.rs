@@ -1,0 +1,94 @@
+//! Whether a run goes on, is held, or is ended: a pure decision.
+//!
+//! Upon a renter's side that can be reached and misses two signatures: hold the work. Upon one that
+//! cannot be reached: hold it after `grace`, beyond which nothing can be claimed. Upon a signature:
+//! go on. Upon patience running out, the hold being used up, or a stop: end.
+//!
+//! All silence is measured in running time, which stands still while the work is held and survives
+//! a restart with the samples.
+
+use std::time::Duration;
+
+use market::{Rules, Terms};
+use primitives::Seconds;
+
+/// What is known of a run at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// Running time.
+    pub(crate) elapsed: Duration,
+    /// Running time that the renter key has signed for.
+    pub(crate) signed: Duration,
+    /// Running time at which the gateway was found reachable, while it is.
+    pub(crate) reachable_since: Option<Duration>,
+    /// How long the work has been held now.
+    pub(crate) held_for: Duration,
+    /// Whether the renter's side asked to end it.
+    pub(crate) stop: bool,
+}
+
+/// What is to be done with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Let it run.
+    Go,
+    /// Hold it and its clock.
+    Hold,
+    /// End it.
+    End(Why),
+}
+
+/// Why a run is ended by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The renter's side asked.
+    Asked,
+    /// The next second would cost more than is locked.
+    OutOfFunds,
+    /// The renter's side signs no more.
+    GaveUp,
+}
+
+pub(crate) fn pace(moment: &Moment, terms: &Terms, rules: &Rules, patience: Seconds) -> Pace {
+    if moment.stop {
+        return Pace::End(Why::Asked);
+    }
+    if is_out_of_funds(moment.elapsed, terms) {
+        return Pace::End(Why::OutOfFunds);
+    }
+    if moment.held_for >= patience.duration() {
+        return Pace::End(Why::GaveUp);
+    }
+    let silent = moment.elapsed.saturating_sub(moment.signed);
+    let missed =
+        moment.reachable_since.map(|since| silent.min(moment.elapsed.saturating_sub(since)));
+    let two_signatures = rules.receipt_interval.duration() * 2 + rules.clock_slack.duration();
+    if silent >= rules.grace.duration() || missed.is_some_and(|missed| missed >= two_signatures) {
+        return Pace::Hold;
+    }
+    Pace::Go
+}
+
+/// Why a run was stopped, told from what is durable; only we stop runs, so a stop that nobody asked
+/// for and that funds do not explain was our giving up.
+pub(crate) fn why_stopped(stop: bool, elapsed: Duration, terms: &Terms) -> Why {
+    match stop {
+        true => Why::Asked,
+        false if is_out_of_funds(elapsed, terms) => Why::OutOfFunds,
+        false => Why::GaveUp,
+    }
+}
+
+/// Whether one second more would cost more than is locked.
+fn is_out_of_funds(elapsed: Duration, terms: &Terms) -> bool {
+    let next = seconds(elapsed).plus(Seconds(1));
+    terms.rate.charge_down(next) > terms.cap
+}
+
+/// Running time as it is billed: rounded up once, at least one second.
+pub(crate) fn seconds(elapsed: Duration) -> Seconds {
+    Seconds::from_duration_up(elapsed).max(Seconds(1))
+}
+
+#[cfg(test)]
+mod tests;

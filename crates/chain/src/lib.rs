@@ -15,7 +15,7 @@
 //! are all there or not at all; latency does not depend on how many accounts or blocks there are;
 //! the head is final, so `latest`, `safe` and `finalized` are one block.
 //!
-//! How the parts stand, from below, each importing only from above it in the list of modules:
+//! How the parts stand, from below, each importing only from those above it in the list of modules:
 //! `trie` and `diff` are values; `store` is the only one that touches a file; `state` reads it and
 //! settles changes into a root; `execute` is the one executor for building and verifying; `seal`
 //! composes environment and header; `pool` orders; `node` makes the step from block to block, and a
@@ -38,20 +38,36 @@
 //! Not here: who may propose a block (a later consensus), HTTP (`plaza` mounts [`Chain::handle`]),
 //! what contracts mean (`settlement`), tracing of transactions.
 
+// Values and rules.
 mod error;
-mod execute;
 mod forks;
-mod genesis;
-mod node;
-mod pool;
-mod rpc;
-mod seal;
-mod sealer;
-mod state;
+mod trie;
+
+mod block;
+mod diff;
+
+// What is kept, and the state read from it.
 mod store;
+
+mod state;
+
+// From one block to the next.
+mod execute;
+mod seal;
+
+mod genesis;
+mod pool;
+
+mod node;
+mod sealer;
+
+// To the outside.
+mod rpc;
+
+mod chain;
+
 #[cfg(test)]
 mod testing;
-mod trie;
 
 pub use alloy_genesis::{Genesis, GenesisAccount};
 pub use block::{BaseFee, Block, NewBlock, Receipt, SealedBlock, Transaction};

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -64,16 +63,7 @@ impl Database {
         operation: &'static str,
     ) -> impl FnOnce(sqlx::Error) -> Error + use<> {
         let path = self.path.clone();
-        move |source| name(operation, path, Arc::new(source))
-    }
-
-    /// Name an error of this database that concerns several.
-    pub(crate) fn failed_for_all(
-        &self,
-        operation: &'static str,
-        source: &Arc<sqlx::Error>,
-    ) -> Error {
-        name(operation, self.path.clone(), Arc::clone(source))
+        move |source| name(operation, path, source)
     }
 }
 
@@ -88,12 +78,32 @@ fn prepare(path: &Path) -> Result<(), Error> {
 /// SQLITE_FULL: the disk has no room.
 const FULL: &str = "13";
 
-fn name(operation: &'static str, path: PathBuf, source: Arc<sqlx::Error>) -> Error {
+fn name(operation: &'static str, path: PathBuf, source: sqlx::Error) -> Error {
     let full =
-        matches!(&*source, sqlx::Error::Database(error) if error.code().as_deref() == Some(FULL));
+        matches!(&source, sqlx::Error::Database(error) if error.code().as_deref() == Some(FULL));
     if full {
         Error::DiskFull { path, need: Bytes(4_096) }
     } else {
         Error::Database { operation, path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        for (synchronous, level) in [(SqliteSynchronous::Full, 2), (SqliteSynchronous::Normal, 1)] {
+            let path = folder.path().join("test.db");
+            let database = Database::open(&path, synchronous, "").await.unwrap();
+            let mut connection = database.connect().await.unwrap();
+            let mode: String =
+                sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
+            let set: i64 =
+                sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await.unwrap();
+            assert_eq!((mode.as_str(), set), ("wal", level));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with what is kept, naming the operation and the object.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf};
 
 use primitives::{Bytes, Digest};
 
@@ -98,9 +98,9 @@ pub enum Error {
         operation: &'static str,
         /// The database's file.
         path: PathBuf,
-        /// What the database said; shared by all whom one failed commit concerns.
+        /// What the database said.
         #[source]
-        source: Arc<sqlx::Error>,
+        source: sqlx::Error,
     },
     /// The store has been closed, or its process is meant to have crashed in a simulation.
     #[error("{operation}: the store is down")]

@@ -6,7 +6,7 @@
 //!
 //! Invariant: a batch that conflicts or fails touches no other batch of its group.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
 
 use async_trait::async_trait;
 use primitives::B256;
@@ -77,19 +77,21 @@ impl SqliteLog {
             .connect_lazy_with(database.options().pragma("query_only", "ON"));
         let (writer, batches) = mpsc::channel(WAITING);
         let (reached, last) = watch::channel(last);
-        let writing = tokio::spawn(write_groups(database.clone(), connection, batches, reached));
+        let writing = Writer { database: database.clone(), connection: Some(connection) };
+        let writing = tokio::spawn(write_groups(writing, batches, reached));
         Ok(Self { database, readers, writer, writing: Mutex::new(Some(writing)), last })
     }
 
     /// Finish what has been handed over and close the file. Dropping closes as well, without
     /// waiting.
     pub async fn close(self) {
+        // The writer is the last to leave, because only it may tidy up the file.
+        self.readers.close().await;
         drop(self.writer);
         if let Some(writing) = self.writing.lock().await.take() {
             // A writer that panicked holds nothing open any more.
             let _ = writing.await;
         }
-        self.readers.close().await;
     }
 }
 
@@ -161,8 +163,7 @@ impl Log for SqliteLog {
 
 /// Write until nobody can hand over batches any more.
 async fn write_groups(
-    database: Database,
-    mut connection: SqliteConnection,
+    mut writer: Writer,
     mut batches: mpsc::Receiver<Waiting>,
     reached: watch::Sender<Position>,
 ) {
@@ -170,11 +171,7 @@ async fn write_groups(
     while batches.recv_many(&mut group, GROUP).await > 0 {
         let (batches, waiting): (Vec<_>, Vec<_>) =
             group.drain(..).map(|Waiting { batch, done }| (batch, done)).unzip();
-        let outcomes = match write(&mut connection, &batches).await {
-            Err(_) if batches.len() > 1 => write_singly(&database, &mut connection, &batches).await,
-            Err(error) => vec![Err(database.failed_for_all(APPEND, &Arc::new(error)))],
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-        };
+        let outcomes = writer.write_group(&batches).await;
         for (outcome, done) in outcomes.into_iter().zip(waiting) {
             if let Ok(Appended::Stored { last }) = &outcome {
                 reached.send_if_modified(|known| {
@@ -187,27 +184,53 @@ async fn write_groups(
             let _ = done.send(outcome);
         }
     }
-    if let Err(error) = connection.close().await {
-        tracing::warn!(%error, "closing the log");
-    }
+    writer.close().await;
 }
 
-/// One bad batch must not fail its group.
-async fn write_singly(
-    database: &Database,
-    connection: &mut SqliteConnection,
-    batches: &[Batch],
-) -> Vec<Result<Appended, Error>> {
-    let mut outcomes = Vec::with_capacity(batches.len());
-    for batch in batches {
-        let outcome = write(connection, std::slice::from_ref(batch)).await;
-        outcomes.push(match outcome.map(|mut only| only.pop()) {
-            Ok(Some(appended)) => Ok(appended),
-            Ok(None) => Err(Error::Down { operation: APPEND }),
-            Err(error) => Err(database.failed_for_all(APPEND, &Arc::new(error))),
-        });
+/// The connection that writes. After an error it is made anew, because SQLite ends a transaction
+/// by itself upon some errors, a full disk among them, and the connection would not know it.
+struct Writer {
+    database: Database,
+    connection: Option<SqliteConnection>,
+}
+
+impl Writer {
+    /// Write all in one transaction. One bad batch must not fail its group, so after a failure
+    /// each is written alone.
+    async fn write_group(&mut self, batches: &[Batch]) -> Vec<Result<Appended, Error>> {
+        match self.write(batches).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) if batches.len() == 1 => vec![Err(error)],
+            Err(_) => {
+                let mut outcomes = Vec::with_capacity(batches.len());
+                for batch in batches {
+                    let outcome = self.write(std::slice::from_ref(batch)).await;
+                    let only = |mut one: Vec<_>| one.pop().ok_or(Error::Down { operation: APPEND });
+                    outcomes.push(outcome.and_then(only));
+                }
+                outcomes
+            }
+        }
     }
-    outcomes
+
+    async fn write(&mut self, batches: &[Batch]) -> Result<Vec<Appended>, Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.database.connect().await?,
+        };
+        let outcomes =
+            write(&mut connection, batches).await.map_err(self.database.failed(APPEND))?;
+        self.connection = Some(connection);
+        Ok(outcomes)
+    }
+
+    async fn close(self) {
+        if let Some(connection) = self.connection
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "closing the log");
+        }
+    }
 }
 
 /// Write the batches in one transaction; each is stored whole or conflicts.

@@ -216,6 +216,8 @@ async fn a_log_on_disk_goes_on_where_it_was_closed() {
     let batch = Batch::to("s", 0, facts(&["a", "b"])).with_cursor("chain", cursor(3));
     assert_eq!(log.append(batch).await.unwrap(), stored(2));
     log.close().await;
+    let left = std::fs::read_dir(folder.path().join("data")).unwrap().count();
+    assert_eq!(left, 1, "a closed log is one file");
     let log = SqliteLog::open(&folder.path().join("data/facts.db")).await.unwrap();
     assert_eq!(*log.watch().borrow(), Position(2));
     assert_eq!(log.cursor("chain").await.unwrap(), Some(cursor(3)));

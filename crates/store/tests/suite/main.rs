@@ -6,6 +6,7 @@
 mod blobs;
 mod crash;
 mod documents;
+mod full_disk;
 mod log;
 mod outputs;
 mod tree;

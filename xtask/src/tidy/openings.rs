@@ -19,7 +19,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
             let says_something = opening
                 .is_some_and(|it| it.split_whitespace().filter(|it| !is_mark(it)).count() >= WORDS);
             (!says_something).then(|| {
-                let says = format!("must open with {wanted} that says what the file is");
+                let says = format!(
+                    "must open with {wanted} that says what the file is, in {WORDS} words at least"
+                );
                 Complaint::new("openings", format!("{path}:1"), says)
             })
         })

@@ -131,8 +131,8 @@ pub(crate) fn genesis_block(
         nonce: B64::from(genesis.nonce),
         base_fee_per_gas: since(SpecId::LONDON).then(|| base_fee.initial()),
         withdrawals_root: since(SpecId::SHANGHAI).then_some(EMPTY_ROOT_HASH),
-        blob_gas_used: since(SpecId::CANCUN).then_some(0),
-        excess_blob_gas: since(SpecId::CANCUN).then_some(0),
+        blob_gas_used: since(SpecId::CANCUN).then(|| genesis.blob_gas_used.unwrap_or(0)),
+        excess_blob_gas: since(SpecId::CANCUN).then(|| genesis.excess_blob_gas.unwrap_or(0)),
         parent_beacon_block_root: since(SpecId::CANCUN).then_some(B256::ZERO),
         requests_hash: since(SpecId::PRAGUE).then_some(EMPTY_REQUESTS_HASH),
         ..Header::default()

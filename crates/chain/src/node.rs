@@ -257,6 +257,7 @@ impl Node {
         let snapshot = self.snapshot()?;
         let parent = snapshot.head()?.ok_or_else(|| Error::damaged("there is no head"))?;
         follows(&parent, &block.header).map_err(invalid)?;
+        gas_limit_follows(&parent, &block.header).map_err(invalid)?;
 
         let withdrawals = block.body.withdrawals.map(|withdrawals| withdrawals.0);
         let choice = Choice::of(&block.header, block.body.ommers, withdrawals);
@@ -384,6 +385,18 @@ fn follows(parent: &Sealed<Header>, header: &Header) -> Result<(), String> {
     }
     if header.extra_data.len() > 32 {
         return Err(format!("{} bytes of extra data", header.extra_data.len()));
+    }
+    Ok(())
+}
+
+/// A gas limit moves by less than a 1,024th of the parent's and not below 5,000 (Yellow Paper 4.4.4);
+/// with the first base fee the limit, a target until then, doubles (EIP-1559).
+fn gas_limit_follows(parent: &Header, header: &Header) -> Result<(), String> {
+    let doubled = parent.base_fee_per_gas.is_none() && header.base_fee_per_gas.is_some();
+    let before = parent.gas_limit.saturating_mul(if doubled { 2 } else { 1 });
+    let step = header.gas_limit.abs_diff(before);
+    if step > 0 && step >= before / 1_024 || header.gas_limit < 5_000 {
+        return Err(format!("its gas limit is {} after {before}", header.gas_limit));
     }
     Ok(())
 }

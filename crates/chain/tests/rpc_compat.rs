@@ -83,11 +83,12 @@ fn a_block_with_any_wrong_root_is_refused_and_changes_nothing() {
     let Some(folder) = fixtures() else { return };
     let chain = open(&folder);
     let block = blocks(&folder).remove(0);
-    let spoil: [fn(&mut Block); 6] = [
+    let spoil: [fn(&mut Block); 7] = [
         |block| block.header.state_root.0[0] ^= 1,
         |block| block.header.receipts_root.0[0] ^= 1,
         |block| block.header.transactions_root.0[0] ^= 1,
         |block| block.header.gas_used += 1,
+        |block| block.header.gas_limit += block.header.gas_limit / 1_000,
         |block| block.header.parent_hash.0[0] ^= 1,
         |block| block.header.number += 1,
     ];

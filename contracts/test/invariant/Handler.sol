@@ -220,7 +220,7 @@ contract Handler is Stage {
     /* THE WORLD */
 
     function pass(uint256 seed) external atClock {
-        uint256 most = draw(seed, "scale", 3) == 0 ? 1 hours : 60;
+        uint256 most = draw(seed, "scale", 3) == 0 ? 2 hours : 60;
         clock += uint40(draw(seed, "step", most));
     }
 
@@ -356,7 +356,7 @@ contract Handler is Stage {
         t.ratePerHour = uint96(draw(seed, "rate", 7_200_000));
         t.feeBps = draw(seed, "stale fee", 9) == 0 ? feeBps + 1 : feeBps;
         t.acceptBy = clock + uint40(draw(seed, "lead", LEAD + 5));
-        t.expiry = t.acceptBy + uint40(draw(seed, "duration", 2 hours));
+        t.expiry = t.acceptBy + uint40(draw(seed, "duration", 1 hours));
         t.grace = uint16(draw(seed, "grace", 300));
         t.openFee = uint96(draw(seed, "openFee", 1_000));
         t.closeFee = uint96(draw(seed, "closeFee", 1_000));
@@ -396,7 +396,8 @@ contract Handler is Stage {
     /// @dev A deal; mostly one that is not settled yet.
     function pick(uint256 seed) private view returns (Terms memory t, bytes32 id) {
         for (uint256 i = 0; i < 4; ++i) {
-            t = opened[draw(seed + i, "deal", opened.length - 1)];
+            uint256 again = uint256(keccak256(abi.encode(seed, i)));
+            t = opened[draw(again, "deal", opened.length - 1)];
             id = escrow.dealId(t);
             if (uint256(slots[id].state) < uint256(State.Settled)) return (t, id);
         }

@@ -1,0 +1,120 @@
+//! `plaza offer`: look at what is for rent and what it costs.
+
+use api::Listed;
+use market::{
+    Wish,
+    machine::Root,
+    quote::{Inquiry, Quote},
+};
+use primitives::Resources;
+use serde_json::json;
+
+use crate::{
+    command::OfferCommand,
+    config::Config,
+    daemon::{self, Reached},
+    failure::{Failure, Result},
+    run::{budget, dollars, hourly, unserved},
+    voice::table,
+};
+
+pub(crate) async fn offer(config: &Config, command: &OfferCommand) -> Result<()> {
+    let reached = daemon::expect(config).await?;
+    match command {
+        OfferCommand::List => list(config, &reached).await,
+        OfferCommand::View { offer } => view(config, &reached, offer).await,
+        OfferCommand::Quote { cpus, memory, disk, gpus, max_price, timeout } => {
+            let resources = Resources { cpu: *cpus, memory: *memory, disk: *disk, gpus: *gpus };
+            let network = &reached.network.descriptor;
+            let inquiry = Inquiry {
+                wish: Wish {
+                    resources,
+                    os: None,
+                    arch: None,
+                    gpu_model: None,
+                    region: None,
+                    root: Root::Host,
+                },
+                time_limit: timeout.unwrap_or(network.profile.market.time_limit),
+                max_rate: budget(max_price.as_deref(), &reached)?,
+                token: network.contracts.token,
+            };
+            quote(config, &reached, &inquiry).await
+        }
+    }
+}
+
+async fn list(config: &Config, reached: &Reached) -> Result<()> {
+    let offers = reached.client.offers().await?;
+    let decimals = reached.network.descriptor.contracts.token_decimals;
+    config.voice.answer(&json!({ "offers": offers }), || {
+        let rows: Vec<_> = offers.iter().map(|offer| row(offer, decimals)).collect();
+        table(&["OFFER", "PROVIDER", "MACHINE", "PARTS", "PRICE", "ONLINE"], &rows)
+    });
+    Ok(())
+}
+
+fn row(listed: &Listed, decimals: u8) -> Vec<String> {
+    let offer = &listed.offer.document;
+    let word = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    vec![
+        short(listed),
+        offer.provider.to_string(),
+        offer.machine.resources.to_string(),
+        word(offer.machine.divisible),
+        hourly(offer.rate, decimals),
+        word(listed.connected),
+    ]
+}
+
+fn short(listed: &Listed) -> String {
+    listed.digest.to_string().chars().take(12).collect()
+}
+
+async fn view(config: &Config, reached: &Reached, name: &str) -> Result<()> {
+    let offers = reached.client.offers().await?;
+    let mut found = offers.iter().filter(|offer| offer.digest.to_string().starts_with(name));
+    let offer = match (found.next(), found.next()) {
+        (Some(offer), None) => offer,
+        (Some(_), Some(_)) => {
+            return Err(Failure::new(format!(
+                "several offers begin with '{name}': give more digits"
+            )));
+        }
+        (None, _) => {
+            return Err(Failure::new(format!("no offer begins with '{name}'"))
+                .advise("what is for rent: plaza offer list"));
+        }
+    };
+    config.voice.answer(offer, || {
+        serde_json::to_string_pretty(offer).expect("answers are plain data with string keys")
+    });
+    Ok(())
+}
+
+async fn quote(config: &Config, reached: &Reached, inquiry: &Inquiry) -> Result<()> {
+    let quote = reached.client.quote(inquiry).await?;
+    let decimals = reached.network.descriptor.contracts.token_decimals;
+    config.voice.answer(&quote, || told(&quote, decimals));
+    Ok(())
+}
+
+fn told(quote: &Quote, decimals: u8) -> String {
+    if quote.ranked.is_empty() {
+        return unserved(quote).to_string();
+    }
+    let rows: Vec<_> = quote
+        .ranked
+        .iter()
+        .map(|quoted| {
+            vec![
+                quoted.offer.to_string().chars().take(12).collect(),
+                quoted.resources.to_string(),
+                hourly(quoted.rate, decimals),
+                dollars(quoted.full_price, decimals),
+                dollars(quoted.hold, decimals),
+            ]
+        })
+        .collect();
+    table(&["OFFER", "RESERVED", "PRICE", "UNTIL THE LIMIT", "PUT ASIDE"], &rows)
+}

@@ -1,0 +1,122 @@
+//! `plaza run`: one command, from the order to the bill.
+//!
+//! Upon the command: reach a network, open the purse, see what it will cost, send the inputs, sign
+//! the order; upon a provider's bid: check its terms against the order and consent; then show what
+//! the job prints until it is settled, bring back its outputs, and give the bill.
+//!
+//! Invariant: nothing the gateway says is taken on trust: the key signs only an order it wrote and
+//! terms that satisfy it. Every way out says what happened to the money.
+
+mod bill;
+mod consent;
+mod follow;
+mod order;
+mod progress;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use api::Job;
+use primitives::JobId;
+use serde_json::json;
+
+pub(crate) use bill::{Bill, dollars, hourly};
+pub(crate) use order::{budget, unserved};
+
+use crate::{
+    client::Client,
+    command::RunFlags,
+    config::Config,
+    daemon::{self, Reached},
+    failure::{OURS, Result},
+    outputs, purse,
+    run::{follow::End, order::Prepared, progress::Progress},
+};
+
+/// Exit status of a run that was left running.
+const LEFT: u8 = 130;
+
+/// Do it all; the exit status is the job's own.
+pub(crate) async fn run(config: &Config, flags: &RunFlags) -> ExitCode {
+    match attempt(config, flags).await {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            config.voice.failure(&failure);
+            if config.voice.json {
+                config.voice.answer(&Bill::nothing(), String::new);
+            }
+            ExitCode::from(OURS)
+        }
+    }
+}
+
+async fn attempt(config: &Config, flags: &RunFlags) -> Result<u8> {
+    let progress = Progress::new(config.voice, flags.quiet);
+    let reached = daemon::reach(config).await?;
+    let key = purse::open(&config.folder, &flags.purse, reached.network.local)?;
+    let Prepared { submission, id } = order::prepare(&reached, &key, flags, &progress).await?;
+    reached.client.submit(&submission, id).await?;
+    progress.submitted(id);
+    let following = follow::Following {
+        client: reached.client.clone(),
+        config,
+        network: &reached.network,
+        submission: &submission,
+        key: &key,
+        job: id,
+        detach: flags.detach,
+    };
+    match following.to_the_end(&progress).await? {
+        End::Over(job) => conclude(config, &reached, flags, &job, &progress).await,
+        End::Left => Ok(leave(config, &reached.client, id, flags.detach)),
+    }
+}
+
+async fn conclude(
+    config: &Config,
+    reached: &Reached,
+    flags: &RunFlags,
+    job: &Job,
+    progress: &Progress,
+) -> Result<u8> {
+    let target = target(flags.output.as_ref(), job.id);
+    let brought = outputs::bring(&reached.client, job, &target, flags.output.is_some()).await;
+    let bill = Bill::of(job, reached);
+    progress.finished(job, &reached.network, &bill);
+    let status = match brought {
+        Ok(Some(count)) => {
+            progress.brought(&target, count);
+            bill.status
+        }
+        Ok(None) => bill.status,
+        Err(failure) => {
+            config.voice.failure(&failure);
+            OURS
+        }
+    };
+    if config.voice.json {
+        config.voice.answer(&bill, String::new);
+    }
+    Ok(status)
+}
+
+fn leave(config: &Config, client: &Client, job: JobId, detached: bool) -> u8 {
+    let short = job.short();
+    if config.voice.json {
+        let answer = json!({ "job": job, "state": "left running", "api": client.url() });
+        config.voice.answer(&answer, String::new);
+    } else if detached {
+        config.voice.answer(&(), || short.clone());
+    }
+    if !detached {
+        config.voice.remark(&format!(
+            "job {short} is left running; return with: plaza job logs --follow {short}, \
+             plaza job fetch {short}; end it with: plaza job cancel {short}"
+        ));
+    }
+    if detached { 0 } else { LEFT }
+}
+
+/// Where outputs go when nothing else is said.
+pub(crate) fn target(chosen: Option<&PathBuf>, job: JobId) -> PathBuf {
+    chosen.cloned().unwrap_or_else(|| PathBuf::from("plaza-out").join(job.short()))
+}

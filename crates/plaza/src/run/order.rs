@@ -1,0 +1,198 @@
+//! The order: what is wanted, its limits, its price, signed by the renter.
+//!
+//! Upon preparing: ask for a quote first, so that a purse that is empty, a budget that is too small
+//! and a machine that nobody offers are told before anything is sent.
+
+use market::{
+    Order, Rules, Signed, Wish, Work,
+    document::Kind,
+    fact::Submission,
+    machine::{Dimension, Root},
+    quote::{Inquiry, Quote, Quoted},
+    work::salted,
+};
+use primitives::{Amount, B256, Bytes, Digest, JobId, Key, Rate, Resources, Seconds, UnixSeconds};
+use store::{Source, TreeLimits, pack, store_tree};
+
+use crate::{
+    client::blobs::RemoteBlobs,
+    clock::SystemClock,
+    command::RunFlags,
+    daemon::Reached,
+    failure::{Doing as _, Failure, Result},
+    random,
+    run::{
+        bill::{dollars, hourly},
+        progress::Progress,
+    },
+};
+
+/// How long the gateway may look for a provider.
+const PLACEMENT: Seconds = Seconds(600);
+/// The largest inputs that are packed.
+const INPUTS: TreeLimits = TreeLimits { entries: 1_000_000, size: Bytes::gibi(1_024) };
+
+/// A signed order and the job it makes.
+pub(crate) struct Prepared {
+    pub(crate) submission: Submission,
+    pub(crate) id: JobId,
+}
+
+/// Write and sign the order, once it is known that it can be served and paid.
+pub(crate) async fn prepare(
+    reached: &Reached,
+    key: &Key,
+    flags: &RunFlags,
+    progress: &Progress,
+) -> Result<Prepared> {
+    let rules = &reached.network.descriptor.profile.market;
+    let mut work = work(flags, rules);
+    if let Some(flaw) = work.flaw(rules.longest_deal) {
+        return Err(Failure::new("this cannot be ordered").because(&flaw));
+    }
+    let budget = budget(flags.max_price.as_deref(), reached)?;
+    let best = affordable(reached, &work, budget, key).await?;
+    work.inputs = inputs(reached, flags, progress).await?;
+    let limit = budget.unwrap_or_else(|| twice(best.rate));
+    Ok(sign(reached, key, work, limit))
+}
+
+/// The most to pay, as typed.
+pub(crate) fn budget(typed: Option<&str>, reached: &Reached) -> Result<Option<Rate>> {
+    let decimals = reached.network.descriptor.contracts.token_decimals;
+    let read = |text: &str| {
+        let amount =
+            Amount::from_coins(text, decimals).doing(|| "reading --max-price".to_owned())?;
+        Ok(Rate::per_hour(amount.units()).unwrap_or(Rate::MAX))
+    };
+    typed.map(read).transpose()
+}
+
+/// Why no offer serves, in words.
+pub(crate) fn unserved(quote: &Quote) -> Failure {
+    if quote.considered == 0 {
+        return Failure::new("nobody offers a machine at this gateway now")
+            .advise("wait for a provider, or offer this one: plaza up (without --no-provider)");
+    }
+    let reasons = quote
+        .rejected
+        .iter()
+        .map(|(dimension, count)| format!("{count} fail in {}", dimension_word(*dimension)));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    let failure = Failure::new(format!("none of {} offers serves: {reasons}", quote.considered));
+    let advice = match quote.rejected.keys().next_back() {
+        Some(Dimension::Price) if quote.rejected.len() == 1 => {
+            "raise --max-price; what is for rent: plaza offer list"
+        }
+        _ => "ask for less; what is for rent: plaza offer list",
+    };
+    failure.advise(advice)
+}
+
+fn dimension_word(dimension: Dimension) -> String {
+    let word = serde_json::to_value(dimension).ok();
+    word.and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn work(flags: &RunFlags, rules: &Rules) -> Work {
+    let resources =
+        Resources { cpu: flags.cpus, memory: flags.memory, disk: flags.disk, gpus: flags.gpus };
+    Work {
+        command: flags.command.clone(),
+        env: flags.env.iter().cloned().collect(),
+        inputs: None,
+        wish: Wish {
+            resources,
+            os: None,
+            arch: None,
+            gpu_model: None,
+            region: None,
+            root: Root::Host,
+        },
+        time_limit: flags.timeout.unwrap_or(rules.time_limit),
+        output_limit: flags.output_limit.unwrap_or(rules.output_limit),
+    }
+}
+
+/// The cheapest offer that serves, if the purse can pay its hold.
+async fn affordable(
+    reached: &Reached,
+    work: &Work,
+    budget: Option<Rate>,
+    key: &Key,
+) -> Result<Quoted> {
+    let token = reached.network.descriptor.contracts.token;
+    let inquiry =
+        Inquiry { wish: work.wish.clone(), time_limit: work.time_limit, max_rate: budget, token };
+    let quote = reached.client.quote(&inquiry).await?;
+    let Some(best) = quote.ranked.first() else { return Err(unserved(&quote)) };
+    let has = reached.client.balance(key.address()).await?;
+    if has.wallet < best.hold && has.escrow < best.hold {
+        let decimals = reached.network.descriptor.contracts.token_decimals;
+        return Err(Failure::new(format!(
+            "the wallet {} cannot pay: {} is to be put aside ({} for at most {}, plus a buffer), it has {}, \
+             and {} inside the escrow",
+            key.address(),
+            dollars(best.hold, decimals),
+            hourly(best.rate, decimals),
+            work.time_limit,
+            dollars(has.wallet, decimals),
+            dollars(has.escrow, decimals),
+        ))
+        .advise("fund the account, choose another with --wallet NAME, or ask for less time with --timeout"));
+    }
+    Ok(best.clone())
+}
+
+/// Send the inputs and name them as one tree.
+async fn inputs(
+    reached: &Reached,
+    flags: &RunFlags,
+    progress: &Progress,
+) -> Result<Option<Digest>> {
+    if flags.input.is_empty() {
+        return Ok(None);
+    }
+    let named = |path: &std::path::PathBuf| {
+        // What `..` or `.` names has a name of its own; a link is followed here and never later.
+        let real =
+            std::fs::canonicalize(path).doing(|| format!("reading input {}", path.display()))?;
+        let kept = path.file_name().is_some_and(|name| Some(name) == real.file_name());
+        let source = if kept { path.clone() } else { real };
+        Source::named(source).doing(|| format!("reading input {}", path.display()))
+    };
+    let sources = flags.input.iter().map(named).collect::<Result<Vec<_>>>()?;
+    progress.sending(&flags.input);
+    let blobs = RemoteBlobs(reached.client.clone());
+    let what = || "sending the inputs".to_owned();
+    let tree = pack(&sources, &blobs, &INPUTS).await.doing(what)?;
+    store_tree(&tree, &blobs).await.doing(what).map(Some)
+}
+
+fn sign(reached: &Reached, key: &Key, work: Work, max_rate: Rate) -> Prepared {
+    let network = &reached.network;
+    let salt = random::word();
+    let now: UnixSeconds = primitives::Clock::now(&SystemClock::new());
+    let order = Order {
+        renter: key.address(),
+        renter_key: network.signer,
+        session: B256::ZERO,
+        token: network.descriptor.contracts.token,
+        kind: Kind::Lease,
+        resources: salted(salt, &work.wish),
+        max_rate,
+        time_limit: work.time_limit,
+        output_limit: work.output_limit.0,
+        spec: work.digest(salt),
+        gateway: network.account,
+        nonce: random::number(),
+        expiry: now.plus(PLACEMENT),
+    };
+    let id = order.id(&network.descriptor.plaza_domain());
+    let order = Signed { signature: key.sign(id.0), document: order };
+    Prepared { submission: Submission { order, work, salt }, id }
+}
+
+fn twice(rate: Rate) -> Rate {
+    rate.plus(rate).unwrap_or(Rate::MAX)
+}

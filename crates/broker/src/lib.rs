@@ -36,6 +36,7 @@ mod ask;
 mod board;
 mod book;
 mod line;
+mod outside;
 mod ready;
 mod refusal;
 mod view;

@@ -20,7 +20,7 @@ use crate::{
     ask::answer_later,
     error::Error,
     line::{Answer, Inbound, Inbox, Stride},
-    run::{self, ended_outside},
+    outside,
     world::{AGAIN, TICK, World},
 };
 
@@ -37,13 +37,13 @@ pub(crate) async fn collect(
     let mut stop_taken = it.stop.is_none();
     loop {
         if !stop_taken {
-            match run::stop(world, agreement).await {
+            match outside::tell_stop(world, agreement).await {
                 Ok(CommandAnswer::Taken | CommandAnswer::Refused { .. }) => stop_taken = true,
                 Ok(CommandAnswer::NotYet) | Err(Error::Peer { .. } | Error::Silent { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        if let Some(why) = ended_outside(world, agreement.deal).await? {
+        if let Some(why) = outside::ended(world, agreement.deal).await? {
             return Ok(Stride::failed(why));
         }
         if silent_from.elapsed() > patience {

@@ -6,20 +6,20 @@
 //! refusal, or silence beyond the preparation time: the deal failed and is settled by the exits.
 
 use market::{
-    DealFact, State,
+    DealFact,
     document::{Act, Command},
-    fact::{Agreement, Submission},
+    fact::Submission,
     message::{Assignment, CommandAnswer, Instruction},
     stage::Open,
 };
-use primitives::{DealId, Epoch, TaskIndex};
+use primitives::{Epoch, TaskIndex};
 use tokio::time::Instant;
 
 use crate::{
     ask::{self, answer_later},
     error::Error,
     line::{Inbound, Inbox, Stride},
-    meter,
+    meter, outside,
     world::{AGAIN, TICK, World},
 };
 
@@ -43,7 +43,7 @@ pub(crate) async fn start(
                 Err(error) => return Err(error),
             }
         }
-        if let Some(why) = ended_outside(world, agreement.deal).await? {
+        if let Some(why) = outside::ended(world, agreement.deal).await? {
             return Ok(Stride::failed(why));
         }
         let patience = match it.stop {
@@ -82,21 +82,9 @@ pub(crate) async fn start(
     }
 }
 
-/// Whether the chain ended the deal without us, and how.
-pub(crate) async fn ended_outside(world: &World, deal: DealId) -> Result<Option<String>, Error> {
-    let slot = world.settlement.slot(deal).await.map_err(Error::settlement(deal))?;
-    Ok(match slot.state {
-        State::Open => None,
-        State::Stopped => Some("the renter's side stopped the deal on the chain".to_owned()),
-        State::Claimed => Some("the provider claimed its due on the chain".to_owned()),
-        State::Settled => Some("the deal was settled on the chain".to_owned()),
-        State::None | State::Cancelled => Some("the deal is not on the chain".to_owned()),
-    })
-}
-
 async fn tell(world: &World, wanted: &Submission, it: &Open) -> Result<CommandAnswer, Error> {
     if it.stop.is_some() {
-        return stop(world, &it.agreement).await;
+        return outside::tell_stop(world, &it.agreement).await;
     }
     let spec = wanted.order.document.spec;
     let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
@@ -106,11 +94,4 @@ async fn tell(world: &World, wanted: &Submission, it: &Open) -> Result<CommandAn
         assignment: Some(Assignment { work: wanted.work.clone(), salt: wanted.salt }),
     };
     ask::command(world, &it.agreement.peer, instruction).await
-}
-
-/// Tell the provider to end the run.
-pub(crate) async fn stop(world: &World, agreement: &Agreement) -> Result<CommandAnswer, Error> {
-    let command = Command { deal: agreement.deal, fence: world.fence, act: Act::Stop };
-    let command = command.signed(&world.plaza(), &world.signer);
-    ask::command(world, &agreement.peer, Instruction { command, assignment: None }).await
 }

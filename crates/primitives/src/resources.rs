@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{format_bytes, time::Seconds};
+use crate::time::Seconds;
 
 /// Thousandths of a processor core.
 #[derive(
@@ -112,12 +112,6 @@ impl fmt::Display for Millicores {
                 write!(f, "{}.{}", self.0 / 1_000, digits.trim_end_matches('0'))
             }
         }
-    }
-}
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_bytes(*self))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Quantities as people write them: `2GiB`, `1h30m`.
 
-use crate::{Bytes, Seconds};
+use std::fmt;
+
+use crate::{resources::Bytes, time::Seconds};
 
 /// Why a text is not the value it should be: names the kind of value, the text and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +113,18 @@ pub fn format_seconds(span: Seconds) -> String {
         (0, 0) => format!("{seconds}s"),
         (0, _) => format!("{minutes}m{seconds:02}s"),
         _ => format!("{hours}h{minutes:02}m{seconds:02}s"),
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format_bytes(*self))
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format_seconds(*self))
     }
 }
 

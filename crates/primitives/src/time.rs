@@ -1,10 +1,8 @@
 //! Times and spans, and the seam through which everything learns what time it is.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-use crate::format_seconds;
 
 /// Seconds since 1970-01-01 UTC, the unit of block time.
 #[derive(
@@ -61,11 +59,5 @@ impl Seconds {
     /// Both spans together; stops at 2^64 - 1.
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
-    }
-}
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_seconds(*self))
     }
 }

@@ -15,6 +15,7 @@ mod town;
 mod gateway;
 mod puppet;
 mod renter;
+mod workshop;
 
 mod clock;
 mod words;
@@ -25,3 +26,4 @@ pub use puppet::{Behaviour, Puppet};
 pub use renter::{Renter, Wanted};
 pub use town::{Town, key};
 pub use words::Words;
+pub use workshop::Workshop;

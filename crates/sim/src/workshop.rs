@@ -1,0 +1,129 @@
+//! A provider of the simulation: the real room `provider` over a scripted sandbox, which can be
+//! killed and started again while its runs go on.
+
+use std::{path::PathBuf, sync::Arc};
+
+use market::Machine;
+use primitives::{Address, Bytes, Key, Millicores, PeerId, Resources};
+use provider::{Config, Policy, Provider, World};
+use sandbox::{Script, Scripted};
+use store::{Crash, Log as _, MemoryBlobs, MemoryLog, Position};
+
+use crate::{
+    gateway::Gateway,
+    town::{Town, key, peer},
+    words::Words,
+};
+
+/// One provider: what is on its disk, its runs, and its process while it lives.
+pub struct Workshop {
+    /// Its transport name.
+    pub peer: PeerId,
+    /// The account that is paid.
+    pub account: Address,
+    /// Its facts.
+    pub log: MemoryLog,
+    /// Its runs, which outlive its process as shims do.
+    pub runtime: Scripted,
+    blobs: Arc<MemoryBlobs>,
+    key: Key,
+    starts: u64,
+    provider: Option<Provider>,
+}
+
+impl Workshop {
+    /// A provider with an empty disk whose runs play `script`, not yet started.
+    pub fn new(number: u8, script: Script) -> Self {
+        Self {
+            peer: peer(&format!("workshop-{number}")),
+            account: key(number).address(),
+            log: MemoryLog::new(),
+            runtime: Scripted::new(move |_| script.clone()),
+            blobs: Arc::new(MemoryBlobs::new(Bytes::gibi(1))),
+            key: key(number.wrapping_add(50)),
+            starts: 0,
+            provider: None,
+        }
+    }
+
+    /// The running provider.
+    pub fn provider(&self) -> &Provider {
+        self.provider.as_ref().expect("the provider was started")
+    }
+
+    /// Start it, or start it again after a crash.
+    pub async fn start(&mut self, town: &Town, gateway: &Gateway) {
+        self.starts += 1;
+        let world = World {
+            settlement: Arc::new(town.ledger.seat(self.account)),
+            transport: Arc::new(town.network.join(&self.peer)),
+            runtime: Arc::new(self.runtime.clone()),
+            blobs: self.blobs.clone(),
+            log: Arc::new(self.log.clone()),
+            clock: town.clock.clone(),
+            salts: Words::source(town.seed.wrapping_mul(2_000).wrapping_add(self.starts)),
+        };
+        town.network.link(&self.peer, &gateway.peer);
+        let config = Config {
+            key: self.key.clone(),
+            account: self.account,
+            gateway: gateway.peer.clone(),
+            gateway_account: gateway.account,
+            token: town.setup.token,
+            rules: town.profile.market.clone(),
+            policy: Policy::parse(Policy::EXAMPLE, 6).expect("the example is a policy"),
+            machine: machine(),
+            region: String::new(),
+            runs: PathBuf::from("/nowhere/runs"),
+        };
+        self.provider = Some(Provider::start(world, config).await.expect("the log is up"));
+    }
+
+    /// Plan a crash at the fact with this position.
+    pub fn crash_at(&self, position: u64, when: Crash) {
+        self.log.crash_at(Position(position), when);
+    }
+
+    /// How many facts its log holds.
+    pub fn log_length(&self) -> u64 {
+        self.log.watch().borrow().0
+    }
+
+    /// Whether its process has crashed.
+    pub fn is_down(&self) -> bool {
+        self.log.is_down()
+    }
+
+    /// Kill its process; its runs go on.
+    pub async fn kill(&mut self, town: &Town) {
+        town.network.crash(&self.peer);
+        if let Some(provider) = self.provider.take() {
+            provider.shutdown().await;
+        }
+        self.log = self.log.reopen();
+    }
+
+    /// Kill its process and start the next one on the same disk.
+    pub async fn restart(&mut self, town: &Town, gateway: &Gateway) {
+        self.kill(town).await;
+        self.start(town, gateway).await;
+    }
+}
+
+fn machine() -> Machine {
+    Machine {
+        resources: Resources {
+            cpu: Millicores::cores(4),
+            memory: Bytes::gibi(8),
+            disk: Bytes::gibi(64),
+            gpus: 0,
+        },
+        divisible: true,
+        os: "linux".to_owned(),
+        arch: "x86_64".to_owned(),
+        cpu_model: None,
+        gpu_models: None,
+        host_root: true,
+        isolation: Default::default(),
+    }
+}

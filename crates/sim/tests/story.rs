@@ -1,0 +1,236 @@
+//! The whole story with the real broker and the real provider: crashes of either at every fact,
+//! either vanishing for good, clocks that step.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use broker::JobView;
+use market::Outcome;
+use primitives::{Amount, Rate, Seconds};
+use sandbox::{Script, Spoken, Stream};
+use sim::{Gateway, Renter, Town, Wanted, Workshop, key};
+use store::Crash;
+
+const WALLET: u128 = 100_000_000;
+
+struct House {
+    town: Town,
+    gateway: Gateway,
+    workshop: Workshop,
+    renter: Renter,
+}
+
+/// A program that says something, leaves a file, and ends after twelve seconds.
+fn script() -> Script {
+    Script {
+        ends_after: Some(Duration::from_secs(12)),
+        speech: vec![
+            Spoken { at: Duration::ZERO, stream: Stream::Stdout, words: b"begun\n".to_vec() },
+            Spoken {
+                at: Duration::from_secs(11),
+                stream: Stream::Stdout,
+                words: b"nearly done\n".to_vec(),
+            },
+        ],
+        outputs: BTreeMap::from([("answer".to_owned(), b"42".to_vec())]),
+        ..Script::default()
+    }
+}
+
+impl House {
+    async fn begin(seed: u64, script: Script) -> Self {
+        let town = Town::new(seed);
+        let mut gateway = Gateway::new("gateway");
+        gateway.start(&town).await;
+        let mut workshop = Workshop::new(1, script);
+        workshop.start(&town, &gateway).await;
+        let renter = Renter { key: key(200) };
+        town.fund(renter.account(), Amount::new(WALLET).expect("small")).await;
+        Self { town, gateway, workshop, renter }
+    }
+
+    /// Order work and live until the job is done, restarting whoever crashed.
+    async fn live(&mut self) -> JobView {
+        self.live_for(&Wanted::plain(1)).await
+    }
+
+    async fn live_for(&mut self, wanted: &Wanted) -> JobView {
+        let wanted = self.renter.submission(&self.town, &self.gateway, wanted);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(6 * 3_600);
+        while tokio::time::Instant::now() < deadline {
+            if self.gateway.is_down() {
+                self.gateway.restart(&self.town).await;
+            }
+            if self.workshop.is_down() {
+                self.workshop.restart(&self.town, &self.gateway).await;
+            }
+            if let Ok(job) = self.renter.order(&self.gateway, &wanted).await
+                && let Some(view) = self.gateway.broker().job(job)
+            {
+                if view.state == "done" && !self.gateway.is_down() {
+                    return view;
+                }
+                let consent = self.renter.consent(&self.town, &self.gateway, &view);
+                let _ = tokio::time::timeout(Duration::from_secs(1), consent).await;
+            }
+            self.town.ledger.check().expect("money is conserved at every moment");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the job did not end: {:?}", self.gateway.broker().jobs());
+    }
+
+    /// Until the provider has nothing left to do.
+    async fn rest(&mut self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(3 * 3_600);
+        loop {
+            if self.workshop.is_down() {
+                self.workshop.restart(&self.town, &self.gateway).await;
+            }
+            let status = self.workshop.provider().status();
+            if status.leases.is_empty() && !self.workshop.is_down() {
+                assert_eq!(status.free, status.capacity, "all capacity is free again");
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never at rest: {status:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn paid(&self) -> (u128, u128) {
+        let renter = self.town.wealth(self.renter.account()).await.units();
+        let provider = self.town.wealth(self.workshop.account).await.units();
+        let fees = self.town.ledger.fees(self.town.setup.token).units();
+        assert_eq!(WALLET, renter + provider + fees, "no money is left anywhere else");
+        (WALLET - renter, provider)
+    }
+}
+
+fn charge(rate: Rate, seconds: u64) -> u128 {
+    rate.charge_down(Seconds(seconds)).units()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_ordered_run_metered_judged_and_settled() {
+    let mut house = House::begin(1, script()).await;
+    let job = house.live().await;
+    let deal = job.deal.expect("placed");
+    assert_eq!((deal.state, deal.problem), ("settled", None));
+    let delivery = deal.delivery.expect("delivered");
+    let receipt = &delivery.receipt.document;
+    assert_eq!((receipt.outcome, delivery.exit_code()), (Outcome::Completed, Some(0)));
+    assert_eq!(receipt.seconds, Seconds(12));
+    let rate = deal.agreement.terms.document.rate;
+    house.rest().await;
+    assert_eq!(house.paid().await.0, charge(rate, 12));
+
+    let name =
+        broker::output_name(job.id, primitives::TaskIndex(0), market::message::Output::Stdout);
+    let printed = store::Outputs::read(&*house.gateway.outputs, &name, 0, 100).await;
+    assert_eq!(printed.expect("kept"), b"begun\nnearly done\n");
+    let limits = store::TreeLimits::up_to(primitives::Bytes::mebi(16));
+    let output = delivery.results[0].output;
+    let tree = store::load_tree(&output, &*house.gateway.blobs, &limits).await.expect("handed in");
+    let paths: Vec<&str> = tree.entries().iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(paths, ["answer"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_of_either_side_at_any_fact_costs_nobody_more_than_the_protocol_says() {
+    let mut house = House::begin(2, script()).await;
+    let rate = house.live().await.deal.expect("placed").agreement.terms.document.rate;
+    house.rest().await;
+    let lengths = [house.gateway.log_length(), house.workshop.log_length()];
+    assert!(lengths.iter().all(|length| *length > 6), "stories of {lengths:?} facts");
+    for (side, length) in lengths.into_iter().enumerate() {
+        for position in 1..=length {
+            for when in [Crash::Before, Crash::After] {
+                let here = format!("side {side}, {when:?} fact {position}");
+                let mut house = House::begin(2, script()).await;
+                match side {
+                    0 => house.gateway.crash_at(position, when),
+                    _ => house.workshop.crash_at(position, when),
+                }
+                let deal = house.live().await.deal.expect("placed");
+                house.rest().await;
+                assert_eq!((deal.state, deal.problem), ("settled", None), "{here}");
+                let delivery = deal.delivery.expect("delivered");
+                assert_eq!(delivery.receipt.document.outcome, Outcome::Completed, "{here}");
+                let (charged, _) = house.paid().await;
+                let most = charge(rate, 12);
+                assert_eq!(charged, most, "{here}: the run of twelve seconds is paid once");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_vanishes_for_good_has_only_what_was_co_signed() {
+    let mut house = House::begin(3, script()).await;
+    let wanted = house.renter.submission(&house.town, &house.gateway, &Wanted::plain(1));
+    let job = house.renter.order(&house.gateway, &wanted).await.expect("a fair order");
+    let mut seen = 0;
+    let view = loop {
+        let view = house.gateway.broker().job(job).expect("ordered");
+        house.renter.consent(&house.town, &house.gateway, &view).await.expect("fair terms");
+        let last = view.deal.as_ref().and_then(|deal| deal.last.as_ref());
+        seen = last.map_or(seen, |last| last.receipt.document.seconds.0);
+        if seen >= 6 {
+            house.workshop.kill(&house.town).await;
+        }
+        if view.state == "done" {
+            break view;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let deal = view.deal.expect("placed");
+    assert_eq!(deal.problem.as_deref(), Some("the provider fell silent"));
+    let split = deal.closing.expect("settled by the exits").split;
+    let most = charge(deal.agreement.terms.document.rate, seen);
+    assert!(split.charge().units() <= most, "{split:?}, co-signed {seen} s");
+    house.town.ledger.check().expect("conserved");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_vanishes_for_good_leaves_the_provider_its_due_by_claim() {
+    let mut house = House::begin(4, Script { ends_after: None, ..script() }).await;
+    let wanted = house.renter.submission(&house.town, &house.gateway, &Wanted::plain(1));
+    let job = house.renter.order(&house.gateway, &wanted).await.expect("a fair order");
+    let rate = loop {
+        let view = house.gateway.broker().job(job).expect("ordered");
+        house.renter.consent(&house.town, &house.gateway, &view).await.expect("fair terms");
+        let deal = view.deal.as_ref();
+        if deal
+            .and_then(|deal| deal.last.as_ref())
+            .is_some_and(|last| last.receipt.document.seconds.0 >= 20)
+        {
+            break deal.expect("just seen").agreement.terms.document.rate;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    house.gateway.log.crash();
+    house.town.network.crash(&house.gateway.peer);
+    house.rest().await;
+    let (charged, _) = house.paid().await;
+    let grace = house.town.profile.market.grace.0;
+    assert!(charged >= charge(rate, 20), "what was co-signed is paid: {charged}");
+    assert!(charged <= charge(rate, 30 + grace), "and at most grace beyond: {charged}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_stepped_by_an_hour_changes_no_bill() {
+    for step in [-3_600, 3_600] {
+        let mut house = House::begin(5, script()).await;
+        let clock = house.town.clock.clone();
+        let stepping = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            clock.step(step);
+        });
+        // Long enough that the step itself does not run the deal's own time out.
+        let wanted = Wanted { time_limit: Seconds(7_200), ..Wanted::plain(1) };
+        let deal = house.live_for(&wanted).await.deal.expect("placed");
+        stepping.await.expect("it only waits");
+        house.rest().await;
+        assert_eq!(deal.state, "settled", "{:?}", deal.problem);
+        let receipt = deal.delivery.expect("delivered").receipt.document;
+        assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(12)));
+    }
+}

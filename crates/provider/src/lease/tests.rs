@@ -1,1 +1,8 @@
-//! Tests.
+//! The line of a lease, from the bid to the wiped folder, among friends, strangers and crashes.
+
+mod crashes;
+mod gate;
+mod hall;
+mod refusals;
+mod silence;
+mod straight;

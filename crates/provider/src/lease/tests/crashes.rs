@@ -1,0 +1,171 @@
+//! A provider that dies at any fact comes to the same end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use market::{
+    Outcome, State,
+    message::{BidAnswer, CommandAnswer},
+};
+use primitives::{Amount, Digest, Seconds};
+use sandbox::{Script, Spoken, Stream};
+use store::{Crash, Position};
+
+use super::{
+    gate::Mood,
+    hall::{Hall, lasting, work},
+};
+
+fn script() -> Script {
+    let speech = (0..12).map(|second| Spoken {
+        at: Duration::from_secs(second),
+        stream: Stream::Stdout,
+        words: format!("line {second}\n").into_bytes(),
+    });
+    Script {
+        speech: speech.collect(),
+        outputs: BTreeMap::from([("result".to_owned(), b"42".to_vec())]),
+        ..lasting(12)
+    }
+}
+
+/// Carry a job through, however often the provider has to be started again; gives the deal.
+async fn carry_through(hall: &mut Hall) -> primitives::DealId {
+    let request = hall.request(&work(), 1);
+    let bid = loop {
+        revive(hall).await;
+        if let Some(BidAnswer::Bid(bid)) = hall.price(&request).await {
+            break *bid;
+        }
+    };
+    let deal = hall.deal(&bid);
+    if hall.state(deal).await == State::None {
+        hall.open(&bid).await;
+    }
+    let command = hall.assignment(deal, &work(), 1);
+    while hall.command(command.clone()).await != Some(CommandAnswer::Taken) {
+        revive(hall).await;
+        hall.pass(1).await;
+    }
+    for _ in 0..10_000 {
+        revive(hall).await;
+        if hall.state(deal).await == State::Settled && hall.stage(deal).is_none() {
+            return deal;
+        }
+        hall.pass(1).await;
+    }
+    panic!("it came to no end: {:?}", hall.provider.as_ref().map(crate::Provider::status));
+}
+
+async fn revive(hall: &mut Hall) {
+    if hall.log.is_down() {
+        hall.crash().await;
+        hall.start().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_fact_changes_nothing_in_the_end() {
+    for position in 1..=10 {
+        for when in [Crash::Before, Crash::After] {
+            let mut hall = Hall::with(script()).await;
+            hall.log.crash_at(Position(position), when);
+            let deal = carry_through(&mut hall).await;
+            let at = format!("crash {when:?} fact {position}");
+            let seen = hall.gate.deal(deal);
+            let receipt = seen.last.clone().expect("a terminal receipt").document;
+            assert_eq!(receipt.outcome, Outcome::Completed, "{at}");
+            assert_eq!(receipt.seconds, Seconds(12), "{at}");
+            assert_eq!(seen.terminals.len(), 1, "{at}");
+            assert_eq!(hall.starts(), 1, "{at}");
+            assert_eq!(hall.closing(deal).await.split.charge(), receipt.amount, "{at}");
+            let said: String = (0..12).map(|second| format!("line {second}\n")).collect();
+            assert_eq!(String::from_utf8_lossy(&hall.gate.stdout(deal)), said, "{at}");
+            assert!(seen.blobs.contains_key(&Digest::of(b"42")), "{at}");
+            assert!(hall.gate.all_faults().is_empty(), "{at}: {:?}", hall.gate.all_faults());
+            let provider = hall.provider.as_ref().expect("it runs");
+            let earned = provider.earnings().await.expect("the ledger is there");
+            assert_eq!(earned.total, Amount::new(5_850).expect("small"), "{at}");
+            let status = provider.status();
+            assert_eq!(status.free, status.capacity, "{at}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_fact_of_an_abandoned_lease_still_gets_what_is_due() {
+    // Bid, assigned, started, three receipts, abandoned, settled, wiped.
+    for position in 4..=11 {
+        for when in [Crash::Before, Crash::After] {
+            let mut hall = Hall::with(lasting(3_000)).await;
+            hall.log.crash_at(Position(position), when);
+            let bid = hall.place(&work()).await;
+            let deal = hall.deal(&bid);
+            hall.gate.set(Mood::Fair);
+            for _ in 0..12 {
+                revive(&mut hall).await;
+                hall.pass(1).await;
+            }
+            hall.gate.set(Mood::Silent);
+            for _ in 0..10_000 {
+                revive(&mut hall).await;
+                if hall.state(deal).await == State::Settled && hall.stage(deal).is_none() {
+                    break;
+                }
+                hall.pass(1).await;
+            }
+            let at = format!("crash {when:?} fact {position}");
+            let signed = hall.gate.deal(deal).last.expect("receipts").document;
+            let charge = hall.closing(deal).await.split.charge();
+            let most = signed.amount.plus(Amount::new(500 * 60).expect("small")).expect("small");
+            assert!(
+                signed.amount <= charge.plus(Amount::new(500 * 5).expect("small")).expect("small"),
+                "{at}: {charge}"
+            );
+            assert!(charge <= most, "{at}: {charge}");
+            assert_eq!(hall.starts(), 1, "{at}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_was_away_goes_on_where_the_run_is() {
+    let mut hall = Hall::with(script()).await;
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.until_stage(deal, "running").await;
+    hall.pass(3).await;
+    hall.crash().await;
+    hall.pass(4).await;
+    hall.start().await;
+    hall.until_over(deal).await;
+    let receipt = hall.gate.deal(deal).last.expect("a terminal receipt").document;
+    assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(12)));
+    let said: String = (0..12).map(|second| format!("line {second}\n")).collect();
+    assert_eq!(String::from_utf8_lossy(&hall.gate.stdout(deal)), said);
+    assert_eq!(hall.starts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_and_doubled_messages_change_nothing() {
+    for seed in 1..=20u64 {
+        let hall = Hall::seeded(script(), seed).await;
+        let rough = net::Conditions {
+            request_lost: 100,
+            response_lost: 100,
+            heard_twice: 200,
+            ..net::Conditions::fair()
+        };
+        let bid = hall.place(&work()).await;
+        let deal = hall.deal(&bid);
+        hall.network.set_conditions(rough);
+        hall.until_over(deal).await;
+        let seen = hall.gate.deal(deal);
+        let receipt = seen.last.expect("a terminal receipt").document;
+        assert_eq!(receipt.outcome, Outcome::Completed, "seed {seed}");
+        assert_eq!(receipt.seconds, Seconds(12), "seed {seed}");
+        assert_eq!(seen.terminals.len(), 1, "seed {seed}");
+        assert!(hall.gate.all_faults().is_empty(), "seed {seed}: {:?}", hall.gate.all_faults());
+        let said: String = (0..12).map(|second| format!("line {second}\n")).collect();
+        assert_eq!(String::from_utf8_lossy(&hall.gate.stdout(deal)), said, "seed {seed}");
+    }
+}

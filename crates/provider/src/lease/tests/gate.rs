@@ -1,0 +1,229 @@
+//! The gateway's side of the messages, as simple as the protocol allows, and as strict.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use market::{
+    Domain, Meter, Outcome, Receipt, Signed,
+    message::{
+        BlobAnswer, Countersign, CountersignAnswer, Done, Listed, Missing, Output, Phase, Printed,
+        ToGateway,
+    },
+    task::{Ending, TaskResult, result_root},
+};
+use net::{Incoming, Message, Simulated, Transport};
+use primitives::{DealId, Digest};
+use serde::Serialize;
+
+use super::hall::{provider_key, signer};
+
+/// What the gateway does with receipts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// Signs whatever is right.
+    #[default]
+    Fair,
+    /// Says nothing.
+    Silent,
+    /// Says no.
+    Refusing,
+    /// Signs while it runs, and no terminal receipt.
+    RefusingTheEnd,
+}
+
+#[derive(Default)]
+struct Known {
+    mood: Mood,
+    listed: usize,
+    deals: BTreeMap<DealId, Deal>,
+    inputs: BTreeMap<Digest, Vec<u8>>,
+    faults: Vec<String>,
+}
+
+/// What the gateway knows of a deal.
+#[derive(Clone, Default)]
+pub(super) struct Deal {
+    pub(super) last: Option<Signed<Receipt>>,
+    pub(super) signed: usize,
+    pub(super) meter: Meter,
+    pub(super) terminals: BTreeSet<Vec<u8>>,
+    pub(super) results: Vec<TaskResult>,
+    pub(super) ending: Option<Ending>,
+    pub(super) phases: Vec<Phase>,
+    pub(super) printed: BTreeMap<Output, Vec<u8>>,
+    pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
+}
+
+pub(super) struct Gate {
+    escrow: Domain,
+    known: Mutex<Known>,
+}
+
+impl Gate {
+    /// Answer whatever comes over `wire`.
+    pub(super) fn open(wire: Arc<Simulated>, escrow: Domain) -> Arc<Self> {
+        let gate = Arc::new(Self { escrow, known: Mutex::default() });
+        let answering = gate.clone();
+        tokio::spawn(async move {
+            while let Some(incoming) = wire.accept().await {
+                let gate = answering.clone();
+                tokio::spawn(async move { gate.answer(incoming).await });
+            }
+        });
+        gate
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no test panics while it holds this")
+    }
+
+    pub(super) fn set(&self, mood: Mood) {
+        self.known().mood = mood;
+    }
+
+    pub(super) fn hold_input(&self, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        self.known().inputs.insert(digest, bytes.to_vec());
+        digest
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.known().listed > 0
+    }
+
+    pub(super) fn announcements(&self) -> usize {
+        self.known().listed
+    }
+
+    pub(super) fn deal(&self, deal: DealId) -> Deal {
+        self.known().deals.get(&deal).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn stdout(&self, deal: DealId) -> Vec<u8> {
+        self.deal(deal).printed.remove(&Output::Stdout).unwrap_or_default()
+    }
+
+    /// What the provider did against the protocol.
+    pub(super) fn all_faults(&self) -> Vec<String> {
+        self.known().faults.clone()
+    }
+
+    async fn answer(&self, incoming: Incoming) {
+        let question: ToGateway =
+            serde_json::from_slice(&incoming.message.header).expect("a question");
+        let body = incoming.message.body.collect(1 << 20).await.unwrap_or_default();
+        let answer = match question {
+            ToGateway::Countersign(_) if self.known().mood == Mood::Silent => return,
+            ToGateway::Countersign(it) => header(&self.countersign(*it)),
+            ToGateway::Announce(offer) => {
+                let plaza = market::Domain {
+                    contract: primitives::Address::repeat_byte(0xa1),
+                    ..self.escrow
+                };
+                let by =
+                    offer.signature.is_by(provider_key().address(), offer.document.digest(&plaza));
+                assert!(by, "an offer that is not signed");
+                self.known().listed += 1;
+                header(&Listed::Listed)
+            }
+            ToGateway::Progress { deal, phase } => {
+                self.known().deals.entry(deal).or_default().phases.push(phase);
+                header(&Done::Done)
+            }
+            ToGateway::Print { deal, output, offset, .. } => {
+                header(&self.print(deal, output, offset, &body))
+            }
+            ToGateway::Missing { deal, blobs } => {
+                let mut known = self.known();
+                let held = &known.deals.entry(deal).or_default().blobs;
+                let blobs = blobs.into_iter().filter(|blob| !held.contains_key(blob)).collect();
+                header(&Missing { blobs })
+            }
+            ToGateway::PutBlob { deal, blob } => {
+                assert_eq!(Digest::of(&body), blob);
+                self.known().deals.entry(deal).or_default().blobs.insert(blob, body);
+                header(&Done::Done)
+            }
+            ToGateway::GetBlob { blob, .. } => {
+                let found = self.known().inputs.get(&blob).cloned();
+                let answer = match found {
+                    Some(bytes) => Message::new(header(&BlobAnswer::Follows)).with_body(bytes),
+                    None => Message::new(header(&BlobAnswer::Refused { why: "unknown".into() })),
+                };
+                drop(incoming.reply.send(answer).await);
+                return;
+            }
+            ToGateway::Rpc => return,
+        };
+        // Whoever asked may have crashed.
+        drop(incoming.reply.send(Message::new(answer)).await);
+    }
+
+    fn print(&self, deal: DealId, output: Output, offset: u64, piece: &[u8]) -> Printed {
+        let mut known = self.known();
+        let text = known.deals.entry(deal).or_default().printed.entry(output).or_default();
+        let have = text.len() as u64;
+        if offset <= have {
+            let skip = usize::try_from(have - offset).expect("small").min(piece.len());
+            text.extend_from_slice(&piece[skip..]);
+        }
+        Printed { next: text.len() as u64, full: false }
+    }
+
+    fn countersign(&self, it: Countersign) -> CountersignAnswer {
+        let mut known = self.known();
+        let mood = known.mood;
+        let receipt = &it.receipt.document;
+        let digest = receipt.digest(&self.escrow);
+        let terminal = receipt.outcome != Outcome::Running;
+        let deal = known.deals.entry(receipt.deal).or_default();
+        if terminal {
+            deal.terminals.insert(serde_json::to_vec(&it.receipt).expect("plain data"));
+        }
+        if mood == Mood::Refusing || (terminal && mood == Mood::RefusingTheEnd) {
+            return CountersignAnswer::Refused { why: "no".into() };
+        }
+        let signature = signer().sign(digest);
+        if deal.last.as_ref() == Some(&it.receipt) {
+            return CountersignAnswer::Signed { signature };
+        }
+        if it.samples_before != deal.meter.count() {
+            return CountersignAnswer::Behind { samples: deal.meter.count() };
+        }
+        let meter = deal.meter.clone().extended(&it.samples);
+        let last = deal.last.as_ref().map(|last| last.document.seconds).unwrap_or_default();
+        let latest = it.samples.last().map_or(0, |sample| sample.at_ms);
+        let checks = [
+            ("signature", it.receipt.signature.is_by(provider_key().address(), digest)),
+            ("meter", receipt.meter == meter.root()),
+            ("monotone", receipt.seconds >= last || receipt.outcome == Outcome::ProviderFault),
+            ("samples", latest <= receipt.seconds.0 * 1_000),
+            ("results", receipt.result == result_root(&it.results)),
+            (
+                "outputs",
+                it.results.iter().all(|result| {
+                    result.output == Digest::default() || deal.blobs.contains_key(&result.output)
+                }),
+            ),
+        ];
+        let wrong = checks.into_iter().find(|(_, right)| !right).map(|(what, _)| what);
+        if wrong.is_none() {
+            deal.meter = meter;
+            deal.signed += 1;
+            deal.last = Some(it.receipt);
+            if terminal {
+                deal.results = it.results;
+                deal.ending = it.ending;
+            }
+            return CountersignAnswer::Signed { signature };
+        }
+        known.faults.push(format!("{wrong:?}: {:?}", it.receipt));
+        CountersignAnswer::Refused { why: format!("{wrong:?}") }
+    }
+}
+
+fn header(answer: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(answer).expect("plain data")
+}

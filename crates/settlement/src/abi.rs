@@ -59,8 +59,12 @@ pub(crate) const TOKEN_DECIMALS: u8 = 6;
 
 /// Which contract a call goes to, and its bytes; refused where a number fits no slot.
 pub(crate) fn encode(call: &Call, at: &Contracts) -> Result<(Address, Bytes), Refusal> {
-    if call.terms().is_some_and(|terms| !is_encodable(terms)) {
+    if !call.is_encodable() {
         return Err(Reason::Terms.into());
+    }
+    if matches!(call, Call::Claim { proof: None, extra, .. } if extra.0 > 0) {
+        // The contract has no such call: seconds are added to a receipt.
+        return Err(Revert::OutOfBounds.into());
     }
     Ok(match call {
         Call::Open { .. }
@@ -155,7 +159,6 @@ fn deal_call(call: &Call) -> Bytes {
             renterSignature: maybe(signature.as_ref()),
         }),
         Call::Claim { terms, proof: Some(proof), extra } => bytes(claim(terms, proof, *extra)),
-        // Without a receipt there is nothing to add seconds to; the contract has no such call.
         Call::Claim { terms, proof: None, .. } => {
             bytes(Escrow::claimFloorCall { terms: terms_word(terms) })
         }
@@ -183,12 +186,6 @@ fn claim(terms: &Terms, proof: &Cosigned, extra: Seconds) -> Escrow::claimCall {
         providerSignature: maybe(proof.provider.as_ref()),
         extra: u16::try_from(extra.0).unwrap_or(u16::MAX),
     }
-}
-
-/// Whether every number of the terms fits the width the contract gives it.
-pub(crate) fn is_encodable(terms: &Terms) -> bool {
-    let time = |at: UnixSeconds| at.0 < 1 << 40;
-    time(terms.accept_by) && time(terms.expiry) && u16::try_from(terms.grace.0).is_ok()
 }
 
 /// The terms as the contract has them.

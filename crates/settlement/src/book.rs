@@ -16,7 +16,6 @@ use market::{
 use primitives::{Address, Amount, B256, BasisPoints, DealId, Seconds, Signature, UnixSeconds};
 
 use crate::{
-    abi::is_encodable,
     call::{Call, Cosigned, Mined},
     intent::{authorisation_digest, contest_digest, stop_digest},
     refusal::{Reason, Refusal},
@@ -158,7 +157,7 @@ impl Book {
 
     /// Carry out a call, or refuse it and change nothing.
     pub(crate) fn apply(&mut self, call: &Call, context: Context) -> Result<(), Refusal> {
-        if call.terms().is_some_and(|terms| !is_encodable(terms)) {
+        if !call.is_encodable() {
             return Err(Reason::Terms.into());
         }
         let (sender, now) = (context.sender, context.mined.at);

@@ -233,6 +233,14 @@ impl Call {
             _ => None,
         }
     }
+
+    /// Whether every number of the terms fits the width the contract gives it.
+    pub(crate) fn is_encodable(&self) -> bool {
+        let time = |at: UnixSeconds| at.0 < 1 << 40;
+        self.terms().is_none_or(|terms| {
+            time(terms.accept_by) && time(terms.expiry) && u16::try_from(terms.grace.0).is_ok()
+        })
+    }
 }
 
 impl Sent {

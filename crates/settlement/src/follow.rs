@@ -8,6 +8,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -122,7 +123,8 @@ impl Follower {
             let done = self.sync().await;
             match &done {
                 Err(error) if reachable => {
-                    tracing::warn!(%error, cause = ?std::error::Error::source(error), "lost the chain");
+                    let cause = error.source().map(tracing::field::display);
+                    tracing::warn!(%error, cause, "lost the chain");
                 }
                 Ok(head) if !reachable => tracing::info!(block = head.number, "the chain is back"),
                 _ => {}

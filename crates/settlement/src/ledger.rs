@@ -139,6 +139,11 @@ impl Ledger {
         self.inner().newest().1.fees(token)
     }
 
+    /// The number of the newest block, seen or not.
+    pub fn height(&self) -> u64 {
+        self.inner().newest().0.number
+    }
+
     /// The time of the newest block, seen or not.
     pub fn time(&self) -> UnixSeconds {
         self.inner().newest().0.time

@@ -201,10 +201,14 @@ fn run(case: &Value) -> Result<bool, String> {
     Ok(true)
 }
 
+/// Six cases that burn 120 million gas each take longer than the other two thousand together.
+const TOO_LONG: &str = "tx_gas_limit_0x07270e00";
+
 /// How the cases of some files went.
 #[derive(Default)]
 struct Outcome {
     passed: usize,
+    passed_over: usize,
     unknown: usize,
     failed: Vec<String>,
 }
@@ -216,6 +220,10 @@ fn run_files(files: &[PathBuf]) -> Outcome {
         // Some large files of the archive are placeholders.
         let Ok(Value::Object(cases)) = serde_json::from_slice(&text) else { continue };
         for (name, case) in cases.iter().filter(|(_, case)| case.get("network").is_some()) {
+            if name.contains(TOO_LONG) {
+                outcome.passed_over += 1;
+                continue;
+            }
             match run(case) {
                 Ok(true) => outcome.passed += 1,
                 Ok(false) => outcome.unknown += 1,
@@ -244,9 +252,10 @@ fn the_execution_specs_agree() {
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let passed: usize = outcomes.iter().map(|outcome| outcome.passed).sum();
+    let passed_over: usize = outcomes.iter().map(|outcome| outcome.passed_over).sum();
     let unknown: usize = outcomes.iter().map(|outcome| outcome.unknown).sum();
     let failed: Vec<_> = outcomes.into_iter().flat_map(|outcome| outcome.failed).collect();
-    println!("{passed} cases agree, {unknown} are of unknown networks");
+    println!("{passed} cases agree, {unknown} are of unknown networks, {passed_over} are too long");
     assert!(passed > 2_000, "{passed} cases");
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }

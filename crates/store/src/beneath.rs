@@ -20,7 +20,11 @@ pub(crate) struct Beneath(OwnedFd);
 /// What stands under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    File,
+    /// A regular file, and whether its owner may run it.
+    File {
+        size: u64,
+        executable: bool,
+    },
     Folder,
     Link,
     /// A socket, a pipe, a device.
@@ -50,17 +54,18 @@ impl Beneath {
         Ok(folder)
     }
 
-    /// What stands under a name here, and whether its owner may run it.
-    pub(crate) fn look(&self, name: &str) -> io::Result<(Found, bool)> {
+    /// What stands under a name here.
+    pub(crate) fn look(&self, name: &str) -> io::Result<Found> {
         let status = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let runnable = Mode::from_raw_mode(status.st_mode).contains(Mode::XUSR);
-        let found = match FileType::from_raw_mode(status.st_mode) {
-            FileType::RegularFile => Found::File,
+        Ok(match FileType::from_raw_mode(status.st_mode) {
+            FileType::RegularFile => Found::File {
+                size: u64::try_from(status.st_size).unwrap_or(0),
+                executable: Mode::from_raw_mode(status.st_mode).contains(Mode::XUSR),
+            },
             FileType::Directory => Found::Folder,
             FileType::Symlink => Found::Link,
             _ => Found::Special,
-        };
-        Ok((found, runnable))
+        })
     }
 
     /// The names in this folder, sorted; the bytes of a name that is not UTF-8 are an error.

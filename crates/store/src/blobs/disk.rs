@@ -91,6 +91,15 @@ impl DiskBlobs {
         Ok(Incoming { blobs: self, path, file, reserved: 0, named: false })
     }
 
+    /// Make the name of a blob durable, whoever gave it.
+    async fn sync_name(&self, digest: &Digest) -> Result<(), Error> {
+        let place = self.place(digest);
+        blocking("writing", &self.root, Bytes(0), move || {
+            sync_folder(place.parent().unwrap_or(&place))
+        })
+        .await
+    }
+
     fn reserve(&self, need: u64) -> Result<(), Error> {
         let fits = |used: u64| used.checked_add(need).filter(|sum| *sum <= self.limit.0);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map(drop).map_err(|_| {
@@ -124,13 +133,20 @@ impl Incoming<'_> {
     /// Make the file durable and give it its name.
     async fn name(mut self, digest: Digest) -> Result<(), Error> {
         let root = &self.blobs.root;
-        let last = Bytes(self.reserved);
-        self.file.flush().await.map_err(Error::path("writing", root, last))?;
-        self.file.sync_all().await.map_err(Error::path("writing", root, last))?;
-        let place = self.blobs.place(&digest);
+        let size = Bytes(self.reserved);
+        if !self.blobs.has(&digest).await? {
+            self.file.flush().await.map_err(Error::path("writing", root, size))?;
+            self.file.sync_all().await.map_err(Error::path("writing", root, size))?;
+            self.named = self.rename(digest, size).await?;
+        }
+        self.blobs.sync_name(&digest).await
+    }
+
+    /// Whether the file got its name; it does not when the blob has come another way meanwhile.
+    async fn rename(&self, digest: Digest, size: Bytes) -> Result<bool, Error> {
+        let (from, place) = (self.path.clone(), self.blobs.place(&digest));
         let _naming = self.blobs.naming.lock().await;
-        let from = self.path.clone();
-        let fresh = blocking("naming a blob in", root, last, move || {
+        blocking("naming a blob in", &self.blobs.root, size, move || {
             if place.try_exists()? {
                 return Ok(false);
             }
@@ -140,12 +156,9 @@ impl Incoming<'_> {
                 sync_folder(shard.parent().unwrap_or(shard))?;
             }
             fs::rename(&from, &place)?;
-            sync_folder(shard)?;
             Ok(true)
         })
-        .await?;
-        self.named = fresh;
-        Ok(())
+        .await
     }
 }
 
@@ -168,6 +181,7 @@ impl Blobs for DiskBlobs {
         expect: Expect,
     ) -> Result<Blob, Error> {
         if let Some(blob) = self.find(&expect).await? {
+            self.sync_name(&blob.digest).await?;
             return Ok(blob);
         }
         let mut incoming = self.incoming().await?;

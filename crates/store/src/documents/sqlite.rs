@@ -88,15 +88,21 @@ impl Documents for SqliteDocuments {
         expires: Option<UnixSeconds>,
         now: UnixSeconds,
     ) -> Result<Stored, Error> {
+        // Three statements that each stand alone instead of one transaction: a full disk would end
+        // a transaction without the pooled connection knowing it. Whoever comes between them is
+        // simply first.
         let failed = || self.database.failed("keeping a new document");
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed())?;
-        let before = find(&mut *transaction, kind, id, now).await.map_err(failed())?;
-        if let Some(before) = before {
-            return Ok(Stored::Before(before));
+        loop {
+            forget_expired(&self.pool, kind, id, now).await.map_err(failed())?;
+            let inserted = insert_new(&self.pool, kind, id, json, expires).await;
+            if let Some(position) = inserted.map_err(failed())? {
+                return Ok(Stored::New(position));
+            }
+            if let Some(before) = find(&self.pool, kind, id, now).await.map_err(failed())? {
+                return Ok(Stored::Before(before));
+            }
+            // It was removed just now, so there is room again.
         }
-        let position = insert(&mut *transaction, kind, id, json, expires).await.map_err(failed())?;
-        transaction.commit().await.map_err(failed())?;
-        Ok(Stored::New(position))
     }
 
     async fn get(&self, kind: &str, id: &str, now: UnixSeconds) -> Result<Option<Document>, Error> {
@@ -163,6 +169,43 @@ async fn insert(
     .execute(on)
     .await?;
     Ok(Position(unsigned(inserted.last_insert_rowid())))
+}
+
+/// Insert unless there is one.
+async fn insert_new(
+    on: impl SqliteExecutor<'_>,
+    kind: &str,
+    id: &str,
+    json: &[u8],
+    expires: Option<UnixSeconds>,
+) -> Result<Option<Position>, sqlx::Error> {
+    let inserted = sqlx::query(
+        "INSERT INTO documents (kind, id, json, expires) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (kind, id) DO NOTHING",
+    )
+    .bind(kind)
+    .bind(id)
+    .bind(json)
+    .bind(expires.map(|moment| signed(moment.0)))
+    .execute(on)
+    .await?;
+    let new = inserted.rows_affected() > 0;
+    Ok(new.then(|| Position(unsigned(inserted.last_insert_rowid()))))
+}
+
+async fn forget_expired(
+    on: impl SqliteExecutor<'_>,
+    kind: &str,
+    id: &str,
+    now: UnixSeconds,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM documents WHERE kind = $1 AND id = $2 AND expires <= $3")
+        .bind(kind)
+        .bind(id)
+        .bind(signed(now.0))
+        .execute(on)
+        .await
+        .map(drop)
 }
 
 async fn find(

@@ -1,7 +1,7 @@
 //! From a folder to a tree and its blobs.
 //!
 //! Upon `pack`: list everything below the sources without following a link; refuse what cannot
-//! travel, before anything is stored; then store file after file, never more than the limit.
+//! travel or is too large, before anything is stored; then store the files, some at once.
 //!
 //! Invariant: memory is bounded by the number of entries, not by their size; nothing outside the
 //! sources is read, whatever their owner does meanwhile.
@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use primitives::Bytes;
 use tokio::task::spawn_blocking;
 
@@ -21,9 +22,12 @@ use super::{
 };
 use crate::{
     beneath::{Beneath, Found},
-    blobs::{Blobs, Expect},
+    blobs::{Blob, Blobs, Expect},
     error::Error,
 };
+
+/// Files stored at once: flushing several to the disk takes hardly longer than flushing one.
+const AT_ONCE: usize = 16;
 
 /// Something to be packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,35 +61,52 @@ impl Source {
 /// # Errors
 /// [`Error::Entry`] naming what cannot travel: special files, links that lead outside, names that
 /// are not UTF-8, two sources of one name. [`Error::TooLarge`] naming the file with which the size
-/// exceeds `limits`; what was stored by then stays. Else as [`Blobs::put`].
+/// exceeds `limits`, before anything is stored. Else as [`Blobs::put`]; what was stored by then
+/// stays.
 pub async fn pack(
     sources: &[Source],
     blobs: &dyn Blobs,
     limits: &TreeLimits,
 ) -> Result<Tree, Error> {
-    let mut entries = Vec::new();
-    let mut left = limits.size;
+    let (mut found, mut size) = (Vec::new(), 0);
     for source in sources {
-        let (walked, most) = (source.clone(), limits.entries.saturating_sub(entries.len()));
+        let (walked, most) = (source.clone(), limits.entries.saturating_sub(found.len()));
         let walk = spawn_blocking(move || list(&walked, most)).await;
-        let (root, found) = walk.map_err(|error| refused(&source.path, &error.to_string()))??;
+        let (root, items) = walk.map_err(|error| refused(&source.path, &error.to_string()))??;
         let root = Arc::new(root);
-        for item in found {
-            let kind = match item.kind {
-                Listed::Folder => TreeKind::Folder,
-                Listed::Link(target) => TreeKind::Link { target },
-                Listed::File { executable } => {
-                    let kind = store(&item, executable, &root, blobs, left).await?;
-                    if let TreeKind::File { size, .. } = &kind {
-                        left = Bytes(left.0.saturating_sub(size.0));
-                    }
-                    kind
-                }
-            };
-            entries.push(TreeEntry { path: item.path, kind });
+        for item in items {
+            size = within(size, &item, limits.size)?;
+            found.push((Arc::clone(&root), item));
         }
     }
+    let entries = stream::iter(found)
+        .map(|(root, item)| entry(root, item, blobs))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     Tree::new(entries, limits)
+}
+
+/// The size of everything so far together with this, if that is no more than allowed.
+fn within(size: u64, item: &Item, limit: Bytes) -> Result<u64, Error> {
+    let Listed::File { size: more, .. } = &item.kind else { return Ok(size) };
+    size.checked_add(*more).filter(|sum| *sum <= limit.0).ok_or_else(|| Error::TooLarge {
+        what: format!("{} and all before it", item.shown.display()),
+        limit,
+    })
+}
+
+/// What a thing that was found is in the tree; a file is stored for it.
+async fn entry(root: Arc<Beneath>, item: Item, blobs: &dyn Blobs) -> Result<TreeEntry, Error> {
+    let kind = match item.kind {
+        Listed::Folder => TreeKind::Folder,
+        Listed::Link(target) => TreeKind::Link { target },
+        Listed::File { size, executable } => {
+            let blob = store(root, &item.inside, &item.shown, Bytes(size), blobs).await?;
+            TreeKind::File { digest: blob.digest, size: blob.size, executable }
+        }
+    };
+    Ok(TreeEntry { path: item.path, kind })
 }
 
 /// Something found below a source.
@@ -100,7 +121,7 @@ struct Item {
 }
 
 enum Listed {
-    File { executable: bool },
+    File { size: u64, executable: bool },
     Folder,
     Link(String),
 }
@@ -167,7 +188,7 @@ fn visit(
     if items.len() >= most {
         return Err(refused(shown, "there are more files and folders than allowed"));
     }
-    let (found, executable) = folder.look(name).map_err(|source| unreadable(shown, source))?;
+    let found = folder.look(name).map_err(|source| unreadable(shown, source))?;
     let item = |kind| Item {
         path: path.clone(),
         inside: inside.clone(),
@@ -175,7 +196,7 @@ fn visit(
         kind,
     };
     match found {
-        Found::File => items.push(item(Listed::File { executable })),
+        Found::File { size, executable } => items.push(item(Listed::File { size, executable })),
         Found::Folder => {
             items.push(item(Listed::Folder));
             let inner = folder.folder(name).map_err(|source| unreadable(shown, source))?;
@@ -201,35 +222,24 @@ fn below(folder: Option<&TreePath>, name: &str, shown: &Path) -> Result<TreePath
     TreePath::new(path).map_err(|error| refused(shown, &error.to_string()))
 }
 
-/// Store a file that was found, if no more than `left` bytes are in it.
+/// Store a file that was found with this size. One that has grown since is refused, because its
+/// new bytes were never counted.
 async fn store(
-    item: &Item,
-    executable: bool,
-    root: &Arc<Beneath>,
+    root: Arc<Beneath>,
+    inside: &TreePath,
+    shown: &Path,
+    size: Bytes,
     blobs: &dyn Blobs,
-    left: Bytes,
-) -> Result<TreeKind, Error> {
-    let too_large = || Error::TooLarge {
-        what: format!("{} and all before it", item.shown.display()),
-        limit: left,
-    };
-    let (root, inside) = (Arc::clone(root), item.inside.clone());
-    let opened = spawn_blocking(move || {
-        let file = root.inner(inside.parent())?.read_file(inside.name())?;
-        Ok((file.metadata()?.len(), file))
-    });
+) -> Result<Blob, Error> {
+    let inside = inside.clone();
+    let opened = spawn_blocking(move || root.inner(inside.parent())?.read_file(inside.name()));
     let opened = opened.await.map_err(io::Error::other).flatten();
-    let (size, file) = opened.map_err(|source| unreadable(&item.shown, source))?;
-    if size > left.0 {
-        return Err(too_large());
+    let mut content = tokio::fs::File::from_std(opened.map_err(|e| unreadable(shown, e))?);
+    match blobs.put(&mut content, Expect::any(size)).await {
+        Err(Error::TooLarge { .. }) => Err(refused(shown, "it grows while it is being packed")),
+        Err(Error::Content { source, .. }) => Err(unreadable(shown, source)),
+        outcome => outcome,
     }
-    let mut content = tokio::fs::File::from_std(file);
-    let blob = match blobs.put(&mut content, Expect::any(left)).await {
-        Err(Error::TooLarge { .. }) => return Err(too_large()),
-        Err(Error::Content { source, .. }) => return Err(unreadable(&item.shown, source)),
-        outcome => outcome?,
-    };
-    Ok(TreeKind::File { digest: blob.digest, size: blob.size, executable })
 }
 
 fn refused(path: &Path, why: &str) -> Error {

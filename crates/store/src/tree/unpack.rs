@@ -120,7 +120,7 @@ impl Place {
         let parent = self.root.inner(path.parent())?;
         match parent.new_folder(path.name()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                match parent.look(path.name())?.0 {
+                match parent.look(path.name())? {
                     Found::Folder => Ok(()),
                     _ => Err(in_the_way("something that is not a folder")),
                 }
@@ -145,7 +145,7 @@ impl Place {
         match parent.look(path.name()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
-            Ok((Found::Folder, _)) => return Err(in_the_way("a folder")),
+            Ok(Found::Folder) => return Err(in_the_way("a folder")),
             Ok(_) if self.existing == Existing::Refuse => {
                 return Err(in_the_way("something of that name"));
             }

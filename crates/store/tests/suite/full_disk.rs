@@ -9,9 +9,10 @@ use std::{
     process::Command,
 };
 
-use primitives::Bytes;
+use primitives::{Bytes, UnixSeconds};
 use store::{
-    Appended, Batch, Blobs, DiskBlobs, DiskOutputs, Error, Log, Outputs, SqliteLog, Written,
+    Appended, Batch, Blobs, DiskBlobs, DiskOutputs, Documents, Durability, Error, Log, Outputs,
+    SqliteDocuments, SqliteLog, Stored, Written,
 };
 
 const FOLDER: &str = "PLAZA_TEST_FULL_DISK";
@@ -47,6 +48,7 @@ async fn on_a_small_disk() {
     facts(&disk).await;
     blobs(&disk).await;
     outputs(&disk).await;
+    documents(&disk).await;
     println!("the small disk was tried");
 }
 
@@ -93,4 +95,27 @@ async fn outputs(disk: &Path) {
     assert_eq!(outputs.read(&out, 0, 100).await.unwrap(), b"abc");
     assert!(outputs.remove(&out).await.unwrap());
     assert_eq!(outputs.write(&out, 0, b"abcd", LIMIT).await.unwrap(), Written::Until(4));
+}
+
+async fn documents(disk: &Path) {
+    let filler = disk.join("filler");
+    std::fs::write(&filler, vec![1; 800_000]).unwrap();
+    let path = disk.join("tables/tables.db");
+    let documents = SqliteDocuments::open(&path, Durability::Full).await.unwrap();
+    let (json, now) = ([b' '; 100_000], UnixSeconds(0));
+    let mut kept = 0;
+    let error = loop {
+        match documents.put_new("answer", &kept.to_string(), &json, None, now).await {
+            Ok(outcome) => assert!(matches!(outcome, Stored::New(_))),
+            Err(error) => break error,
+        }
+        kept += 1;
+    };
+    assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+    assert!(kept > 0);
+    std::fs::remove_file(&filler).unwrap();
+    for number in kept..kept + 3 {
+        let again = documents.put_new("answer", &number.to_string(), &json, None, now).await;
+        assert!(matches!(again.unwrap(), Stored::New(_)));
+    }
 }

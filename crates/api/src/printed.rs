@@ -13,7 +13,7 @@ use axum::{
 };
 use futures::{Stream, stream};
 use market::message::Output;
-use primitives::JobId;
+use primitives::{JobId, TaskIndex};
 use serde::Deserialize;
 use store::OutputName;
 use tokio::sync::watch;
@@ -46,11 +46,8 @@ pub(crate) async fn output_feed(
     Query(From { from }): Query<From>,
 ) -> Result<Response, Problem> {
     let job = world.job(&job)?.id;
-    let word = match output {
-        Output::Stdout => "stdout",
-        Output::Stderr => "stderr",
-    };
-    let name = OutputName::new(format!("{job}/{word}"))?;
+    // Jobs have one task for now.
+    let name = broker::output_name(job, TaskIndex(0), output);
     let length = world.outputs.watch(&name).await?;
     let changed = world.broker.changed();
     let reading = Reading { world, job, name, at: from, length, changed };

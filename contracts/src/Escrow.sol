@@ -162,9 +162,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         _open(terms, id, true);
 
         uint256 validBefore = uint256(terms.acceptBy) + 1;
-        _pullAuthorized(
-            terms.token, terms.renter, _escrowed(terms), validBefore, id, authorization
-        );
+        _pullAuthorized(terms.token, terms.renter, _escrowed(terms), validBefore, id, authorization);
     }
 
     /// @inheritdoc IEscrow
@@ -319,9 +317,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     function finalize(Terms calldata terms) external {
         bytes32 id = dealId(terms);
         Deal memory deal = _deals[id];
-        require(
-            deal.state == State.Stopped || deal.state == State.Claimed, WrongState(deal.state)
-        );
+        require(deal.state == State.Stopped || deal.state == State.Claimed, WrongState(deal.state));
         require(deal.until <= block.timestamp, TooEarly(deal.until));
 
         uint96 amount = deal.floor;
@@ -361,8 +357,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
             AcceptByOutOfBounds(terms.acceptBy)
         );
         require(
-            terms.acceptBy < terms.expiry
-                && terms.expiry <= uint256(terms.acceptBy) + MAX_DURATION,
+            terms.acceptBy < terms.expiry && terms.expiry <= uint256(terms.acceptBy) + MAX_DURATION,
             ExpiryOutOfBounds(terms.expiry)
         );
         require(_providerAgrees(terms, id, providerSignature), ProviderConsentMissing());
@@ -383,9 +378,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @dev Receipts are taken while Open before D and while Stopped before `until`.
     function _requireTakesReceipts(Terms calldata terms, Deal memory deal) private view {
-        require(
-            deal.state == State.Open || deal.state == State.Stopped, WrongState(deal.state)
-        );
+        require(deal.state == State.Open || deal.state == State.Stopped, WrongState(deal.state));
         uint256 until = deal.state == State.Open ? _deadline(terms) : deal.until;
         require(block.timestamp < until, TooLate(until));
     }
@@ -449,8 +442,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         view
         returns (bool)
     {
-        return
-            signature.length == 0 ? msg.sender == account : _signed(account, digest, signature);
+        return signature.length == 0 ? msg.sender == account : _signed(account, digest, signature);
     }
 
     function _signed(address account, bytes32 digest, bytes calldata signature)
@@ -458,8 +450,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         pure
         returns (bool)
     {
-        (address signer, ECDSA.RecoverError failure,) =
-            ECDSA.tryRecoverCalldata(digest, signature);
+        (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
         return failure == ECDSA.RecoverError.NoError && signer == account;
     }
 
@@ -479,24 +470,19 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     /* EFFECTS */
 
     function _open(Terms calldata terms, bytes32 id, bool pulled) private {
-        _deals[id] =
-            Deal({locked: terms.cap, floor: 0, until: 0, extra: 0, state: State.Open});
+        _deals[id] = Deal({locked: terms.cap, floor: 0, until: 0, extra: 0, state: State.Open});
         if (terms.openFee != 0) balanceOf[terms.token][msg.sender] += terms.openFee;
 
         emit Opened(id, terms.renter, terms.provider, msg.sender, pulled, terms);
     }
 
     /// @dev Settle at an amount that no terminal receipt states.
-    function _settleByExit(Terms calldata terms, bytes32 id, uint96 locked, uint96 amount)
-        private
-    {
+    function _settleByExit(Terms calldata terms, bytes32 id, uint96 locked, uint96 amount) private {
         _settle(terms, id, locked, Receipt(id, amount, 0, Outcome.Running, 0, 0));
     }
 
     /// @dev The slot keeps only its state, as a tombstone. Assumes amount <= locked.
-    function _settle(Terms calldata terms, bytes32 id, uint96 locked, Receipt memory last)
-        private
-    {
+    function _settle(Terms calldata terms, bytes32 id, uint96 locked, Receipt memory last) private {
         (uint96 paid, uint96 fee, uint96 refund) =
             ChargeLib.splitDown(last.amount, locked, terms.feeBps);
 
@@ -508,15 +494,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         if (terms.closeFee != 0) balances[msg.sender] += terms.closeFee;
 
         emit Settled(
-            id,
-            msg.sender,
-            paid,
-            fee,
-            refund,
-            last.elapsed,
-            last.outcome,
-            last.result,
-            last.meter
+            id, msg.sender, paid, fee, refund, last.elapsed, last.outcome, last.result, last.meter
         );
     }
 
@@ -551,9 +529,8 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         (uint8 v, bytes32 r, bytes32 s) = ECDSA.parseCalldata(signature);
 
         uint256 before = IERC20(token).balanceOf(address(this));
-        IERC3009(token).receiveWithAuthorization(
-            from, address(this), amount, 0, validBefore, nonce, v, r, s
-        );
+        IERC3009(token)
+            .receiveWithAuthorization(from, address(this), amount, 0, validBefore, nonce, v, r, s);
         _requireIncrease(token, before, amount);
     }
 

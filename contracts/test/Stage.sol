@@ -10,6 +10,9 @@ import {vm} from "./Vm.sol";
 
 /// @dev A small network with one renter and one provider, for tests to play on. Digests are written
 /// out here a second time, from the protocol's text and not from the contracts' libraries.
+///
+/// The contracts are deployed from out/, so that they alone go through the slow pipeline: run
+/// `forge build` after changing them, as the scripts of package.json do.
 abstract contract Stage {
     /* CONSTANTS OF THE NETWORK */
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-import {ReentrancyGuardTransient} from
-    "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {State, Terms} from "../../src/types/Deal.sol";
@@ -45,8 +44,8 @@ contract AttackersTest is Stage {
         dollar.transfer(address(escrow), 777);
         vm.warp(NOW + 100);
         doSettle(t, completed(t, 20));
-        uint256 owed = balance(renter) + balance(provider) + balance(stranger)
-            + escrow.fees(address(dollar));
+        uint256 owed =
+            balance(renter) + balance(provider) + balance(stranger) + escrow.fees(address(dollar));
         vm.assertEq(owed, FUNDS, "shares are not measured by what lies there");
         vm.assertEq(dollar.balanceOf(address(escrow)), FUNDS + 777, "S1");
     }
@@ -87,11 +86,7 @@ contract AttackersTest is Stage {
         for (uint256 i = 0; i < calls.length; ++i) {
             (bool done, bytes memory why) = enterFrom(token, calls[i]);
             vm.assertTrue(!done, "entered");
-            vm.assertEq(
-                keccak256(why),
-                keccak256(abi.encodeWithSelector(entered)),
-                "reason"
-            );
+            vm.assertEq(keccak256(why), keccak256(abi.encodeWithSelector(entered)), "reason");
         }
     }
 
@@ -104,9 +99,7 @@ contract AttackersTest is Stage {
         // Without the guard the inner deposit would cover the fee in the outer measurement.
         bytes memory inner = abi.encodeCall(IEscrow.deposit, (address(token), renter, 100));
         token.arm(address(escrow), inner, 100);
-        vm.expectRevert(
-            abi.encodeWithSelector(IEscrow.WrongAmountReceived.selector, 900, 1_000)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.WrongAmountReceived.selector, 900, 1_000));
         vm.prank(renter);
         escrow.deposit(address(token), renter, 1_000);
     }

@@ -31,7 +31,8 @@ contract ArithmeticTest is Stage {
         uint32 first,
         uint32 second
     ) public pure {
-        uint256 parts = ChargeLib.chargeDown(rate, first) + ChargeLib.chargeDown(rate, second);
+        uint256 parts =
+            ChargeLib.chargeDown(rate, first) + ChargeLib.chargeDown(rate, second);
         vm.assertLe(parts, ChargeLib.chargeDown(rate, uint40(first) + second), "in parts");
     }
 
@@ -58,9 +59,8 @@ contract ArithmeticTest is Stage {
         Receipt memory r = receiptOf(t, amount, elapsed, Outcome.Running);
         bytes memory renterSays = sign(RENTER_KEY, r);
         bytes memory providerSays = sign(PROVIDER_KEY, r);
-        (bool done,) = address(escrow).call(
-            abi.encodeCall(IEscrow.present, (t, r, renterSays, providerSays))
-        );
+        (bool done,) =
+            address(escrow).call(abi.encodeCall(IEscrow.present, (t, r, renterSays, providerSays)));
         vm.assertEq(done, within, "accepted");
         vm.assertEq(slotOf(t).floor, within ? amount : 0, "floor");
     }
@@ -126,9 +126,8 @@ contract ArithmeticTest is Stage {
         bytes32 typeHash = keccak256(
             "Terms(address renter,address provider,address renterKey,address providerKey,bytes32 session,address token,uint96 cap,uint96 ratePerHour,uint16 feeBps,uint8 kind,uint40 acceptBy,uint40 expiry,uint16 grace,address gateway,uint96 openFee,uint96 closeFee,uint64 nonce,bytes32 spec)"
         );
-        bytes32 wanted = digestIn(
-            domainOf("Plaza", address(escrow)), keccak256(abi.encode(typeHash, t))
-        );
+        bytes32 wanted =
+            digestIn(domainOf("Plaza", address(escrow)), keccak256(abi.encode(typeHash, t)));
         vm.assertEq(escrow.dealId(t), wanted, "id");
     }
 

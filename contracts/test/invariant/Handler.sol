@@ -54,16 +54,14 @@ contract Handler is Stage {
         give(stranger, amount);
         vm.prank(stranger);
         dollar.approve(address(escrow), amount);
-        bytes memory data =
-            abi.encodeCall(IEscrow.deposit, (address(dollar), account, amount));
+        bytes memory data = abi.encodeCall(IEscrow.deposit, (address(dollar), account, amount));
         if (attempt(stranger, data, true)) wanted[account] += amount;
     }
 
     function withdraw(uint256 seed) external atClock {
         address account = accounts[draw(seed, "account", 3)];
         uint256 amount = draw(seed, "amount", wanted[account] + wanted[account] / 8);
-        bytes memory data =
-            abi.encodeCall(IEscrow.withdraw, (address(dollar), account, amount));
+        bytes memory data = abi.encodeCall(IEscrow.withdraw, (address(dollar), account, amount));
         if (attempt(account, data, amount <= wanted[account])) wanted[account] -= amount;
     }
 
@@ -301,8 +299,7 @@ contract Handler is Stage {
 
     function tryFinalize(Terms memory t, bytes32 id) private {
         Deal memory d = slots[id];
-        bool allowed =
-            (d.state == State.Stopped || d.state == State.Claimed) && d.until <= clock;
+        bool allowed = (d.state == State.Stopped || d.state == State.Claimed) && d.until <= clock;
         attemptExit(t, id, abi.encodeCall(IEscrow.finalize, (t)), allowed, d.claimed(t));
     }
 

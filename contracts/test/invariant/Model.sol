@@ -33,7 +33,8 @@ library Model {
         uint256 time
     ) internal pure returns (bool) {
         uint256 end = time < t.expiry ? time : t.expiry;
-        return r.amount <= d.locked && uint256(r.amount) * 3600 <= uint256(t.ratePerHour) * r.elapsed
+        return r.amount <= d.locked
+            && uint256(r.amount) * 3600 <= uint256(t.ratePerHour) * r.elapsed
             && uint256(r.elapsed) + extra + t.acceptBy <= end + w.lead;
     }
 

@@ -21,9 +21,7 @@ contract ContestTest is Stage {
     function test_refuses_the_extra_and_pays_the_floor() public {
         bytes memory says = sign(RENTER_KEY, contestDigest(id));
         vm.expectEmit(address(escrow));
-        emit IEscrow.Settled(
-            id, stranger, 19_400, 600, CAP - 20_000, 0, Outcome.Running, 0, 0
-        );
+        emit IEscrow.Settled(id, stranger, 19_400, 600, CAP - 20_000, 0, Outcome.Running, 0, 0);
         vm.prank(stranger);
         escrow.contest(terms, says);
         assertSettledAt(terms, 20_000);

@@ -25,9 +25,7 @@ contract FinalizeTest is Stage {
         doClaim(t, running(t, 20), 45);
         vm.warp(NOW + 200 + WINDOW);
         vm.expectEmit(address(escrow));
-        emit IEscrow.Settled(
-            id, stranger, 63_050, 1_950, CAP - 65_000, 0, Outcome.Running, 0, 0
-        );
+        emit IEscrow.Settled(id, stranger, 63_050, 1_950, CAP - 65_000, 0, Outcome.Running, 0, 0);
         doFinalize(t);
         assertSettledAt(t, 65_000);
     }

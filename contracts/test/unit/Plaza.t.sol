@@ -18,9 +18,7 @@ contract PlazaTest is Stage {
     }
 
     function test_is_the_domain_of_offers_and_orders() public view {
-        vm.assertEq(
-            plaza.domainSeparator(), domainOf("Plaza", address(plaza)), "domain separator"
-        );
+        vm.assertEq(plaza.domainSeparator(), domainOf("Plaza", address(plaza)), "domain separator");
     }
 
     function test_only_the_owner_sets() public {
@@ -69,9 +67,7 @@ contract PlazaTest is Stage {
 
     function test_B2_fee_stays_within_its_bound() public {
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IPlaza.FeeAboveBound.selector, MAX_FEE_BPS + 1, MAX_FEE_BPS
-            )
+            abi.encodeWithSelector(IPlaza.FeeAboveBound.selector, MAX_FEE_BPS + 1, MAX_FEE_BPS)
         );
         vm.prank(owner);
         plaza.setFee(MAX_FEE_BPS + 1);
@@ -89,9 +85,7 @@ contract PlazaTest is Stage {
     }
 
     function test_B2_pause_ends_after_at_most_seven_days() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(IPlaza.PauseTooLong.selector, 7 days + 1, 7 days)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPlaza.PauseTooLong.selector, 7 days + 1, 7 days));
         vm.prank(owner);
         plaza.pauseOpens(7 days + 1);
         vm.prank(owner);
@@ -107,9 +101,7 @@ contract PlazaTest is Stage {
         plaza.setGuardian(stranger);
         vm.prank(stranger);
         plaza.pauseOpens(100);
-        vm.expectRevert(
-            abi.encodeWithSelector(IPlaza.PauseShortened.selector, NOW + 99, NOW + 100)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPlaza.PauseShortened.selector, NOW + 99, NOW + 100));
         vm.prank(stranger);
         plaza.pauseOpens(99);
         vm.prank(owner);

@@ -147,9 +147,7 @@ contract PresentTest is Stage {
         vm.warp(DEADLINE - 1);
         doPresent(terms, running(terms, 20));
         vm.warp(DEADLINE);
-        bounded(
-            running(terms, 21), abi.encodeWithSelector(IEscrow.TooLate.selector, DEADLINE)
-        );
+        bounded(running(terms, 21), abi.encodeWithSelector(IEscrow.TooLate.selector, DEADLINE));
     }
 
     function test_while_stopped_until_the_end_of_the_window() public {
@@ -159,8 +157,7 @@ contract PresentTest is Stage {
         assertState(terms, State.Stopped);
         vm.warp(NOW + 100 + WINDOW);
         bounded(
-            running(terms, 21),
-            abi.encodeWithSelector(IEscrow.TooLate.selector, NOW + 100 + WINDOW)
+            running(terms, 21), abi.encodeWithSelector(IEscrow.TooLate.selector, NOW + 100 + WINDOW)
         );
     }
 

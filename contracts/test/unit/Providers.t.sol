@@ -43,9 +43,7 @@ contract ProvidersTest is Stage {
 
     function test_K1_key_of_another_provider_is_taken_until_revoked() public {
         bytes memory says = sign(PROVIDER_KEY, providers.authorisation(stranger, providerKey));
-        vm.expectRevert(
-            abi.encodeWithSelector(IProviders.KeyTaken.selector, providerKey, provider)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IProviders.KeyTaken.selector, providerKey, provider));
         vm.prank(stranger);
         providers.register(providerKey, says);
         vm.expectEmit(address(providers));

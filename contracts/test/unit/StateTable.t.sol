@@ -183,9 +183,10 @@ contract StateTableTest is Stage {
         bytes32 id = escrow.dealId(t);
         bytes memory bid = c.providerSigned ? sign(PROVIDER_KEY, id) : bytes("");
         if (c.call == Call.Open) {
-            return abi.encodeCall(
-                IEscrow.open, (t, c.renterSigned ? sign(RENTER, id) : bytes(""), bid)
-            );
+            return
+                abi.encodeCall(
+                    IEscrow.open, (t, c.renterSigned ? sign(RENTER, id) : bytes(""), bid)
+                );
         }
         if (c.call == Call.OpenWithAuthorization) {
             give(renter, uint256(CAP) + OPEN_FEE + CLOSE_FEE);

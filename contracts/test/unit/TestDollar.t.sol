@@ -18,15 +18,11 @@ contract TestDollarTest is Stage {
         vm.assertEq(dollar.name(), "Test Dollar", "name");
         vm.assertEq(dollar.symbol(), "TUSD", "symbol");
         vm.assertEq(dollar.decimals(), 6, "decimals");
-        vm.assertEq(
-            dollar.DOMAIN_SEPARATOR(), domainOf("Test Dollar", address(dollar)), "domain"
-        );
+        vm.assertEq(dollar.DOMAIN_SEPARATOR(), domainOf("Test Dollar", address(dollar)), "domain");
     }
 
     function test_only_the_owner_mints() public {
-        vm.expectRevert(
-            abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, renter)
-        );
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, renter));
         vm.prank(renter);
         dollar.mint(renter, 1);
     }

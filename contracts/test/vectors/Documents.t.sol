@@ -59,7 +59,9 @@ contract DocumentsTest {
 
         string memory json = whole();
         if (vm.envOr("VECTORS_WRITE", false)) vm.writeFile(PATH, json);
-        vm.assertEq(keccak256(bytes(vm.readFile(PATH))), keccak256(bytes(json)), "stale: npm run vectors");
+        vm.assertEq(
+            keccak256(bytes(vm.readFile(PATH))), keccak256(bytes(json)), "stale: npm run vectors"
+        );
     }
 
     /* DOCUMENTS */
@@ -102,7 +104,7 @@ contract DocumentsTest {
         });
         add(domain, "Order", ORDER, orderJson(order), DocumentHashLib.hash(order));
         (order.session, order.kind, order.maxRatePerHour) =
-            (keccak256("session"), 1, type(uint96).max);
+        (keccak256("session"), 1, type(uint96).max);
         (order.timeLimit, order.outputLimit) = (type(uint40).max, type(uint64).max);
         (order.nonce, order.expiry) = (type(uint64).max, type(uint40).max);
         add(domain, "Order", ORDER, orderJson(order), DocumentHashLib.hash(order));
@@ -131,7 +133,7 @@ contract DocumentsTest {
         });
         first = add(domain, "Terms", TERMS, termsJson(terms), this.hashTerms(terms));
         (terms.session, terms.kind, terms.feeBps, terms.grace) =
-            (keccak256("session"), 255, type(uint16).max, type(uint16).max);
+        (keccak256("session"), 255, type(uint16).max, type(uint16).max);
         (terms.cap, terms.ratePerHour) = (type(uint96).max, type(uint96).max - 1);
         (terms.openFee, terms.closeFee) = (type(uint96).max - 2, type(uint96).max - 3);
         (terms.acceptBy, terms.expiry) = (type(uint40).max - 1, type(uint40).max);
@@ -359,7 +361,9 @@ contract DocumentsTest {
         string[] memory types = new string[](2);
         types[0] = Json.member(
             "EIP712Domain",
-            members("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+            members(
+                "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+            )
         );
         types[1] = Json.member(name, members(typeText));
         string[] memory m = new string[](4);

@@ -16,7 +16,9 @@ contract SettlementsTest {
         m[1] = Json.member("splits", Json.array(splits(), "\n    ", "\n  "));
         string memory json = string.concat(Json.object(m, "\n  ", "\n"), "\n");
         if (vm.envOr("VECTORS_WRITE", false)) vm.writeFile(PATH, json);
-        vm.assertEq(keccak256(bytes(vm.readFile(PATH))), keccak256(bytes(json)), "stale: npm run vectors");
+        vm.assertEq(
+            keccak256(bytes(vm.readFile(PATH))), keccak256(bytes(json)), "stale: npm run vectors"
+        );
     }
 
     /// @dev charge = floor(ratePerHour x seconds / 3600).

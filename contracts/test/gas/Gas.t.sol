@@ -110,7 +110,7 @@ contract GasTest is Stage {
         doOpen(t);
         doClaim(t, running(t, 30), 15);
         doContest(t);
-        vm.snapshotGasLastCall("Escrow", "contest, by the renter");
+        vm.snapshotGasLastCall("Escrow", "contest, by anyone");
     }
 
     function test_gas_cancel_and_top_up() public {

@@ -13,3 +13,4 @@ mod pair;
 mod people;
 mod random;
 mod table;
+mod vectors;

@@ -1,7 +1,8 @@
 //! One redb file, or the same in memory, that holds the chain: blocks, indexes, state, history.
 //!
 //! Upon `commit` of a block: everything it brings is written in one transaction and is on the disk
-//! when the call returns; a crash before that leaves the parent as the head.
+//! when the call returns; a crash before that leaves the parent as the head. Upon a write after one
+//! that failed: the file is opened again, so a disk that was full needs no restart.
 //!
 //! In: a sealed block and what it changed. Out: snapshots, each a consistent view as of one head.
 //!
@@ -11,7 +12,10 @@
 //!
 //! Not here: what a transaction changes (`execute`), what the trie is (`trie`).
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{PoisonError, RwLock},
+};
 
 use alloy_consensus::{
     Eip658Value, Header, ReceiptEnvelope, Sealable, Sealed, transaction::Recovered,
@@ -24,8 +28,8 @@ use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use alloy_trie::{Nibbles, TrieAccount};
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction, backends::InMemoryBackend,
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadTransaction, ReadableDatabase,
+    ReadableTable, StorageError, TableDefinition, WriteTransaction, backends::InMemoryBackend,
 };
 
 use crate::{
@@ -80,10 +84,15 @@ const ACCOUNT_NODES: Table<&'static [u8]> = Table::new("account nodes");
 /// Hashed address, then path -> node.
 const STORAGE_NODES: Table<&'static [u8]> = Table::new("storage nodes");
 
+/// Opens the database, for the first time or again.
+type Opening = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
 /// The open database.
-#[derive(Debug)]
 pub(crate) struct Store {
-    database: Database,
+    /// `None` only while it is being opened again.
+    database: RwLock<Option<Database>>,
+    /// `None` for one in memory, which would come back empty.
+    opening: Option<Opening>,
 }
 
 /// A transaction that is in a block.
@@ -110,28 +119,41 @@ impl Mined {
     }
 }
 
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
 impl Store {
     /// Opens the file, or creates it; a memory store is always new.
     pub(crate) fn open(place: &Place) -> Result<Self, Error> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = match place {
-            Place::Memory => builder.create_with_backend(InMemoryBackend::new()),
-            Place::File(path) => builder.create(path),
-        };
-        Self::prepare(database.map_err(Error::store("open the file"))?)
+        match place {
+            Place::Memory => {
+                let database = builder().create_with_backend(InMemoryBackend::new());
+                Self::prepare(database.map_err(Error::store("open memory"))?, None)
+            }
+            Place::File(path) => {
+                let path = path.clone();
+                Self::opened_by(Box::new(move || builder().create(&path)))
+            }
+        }
     }
 
     /// Opens a database over a backend of the caller's choice, such as one that fails on purpose.
     #[cfg(test)]
-    pub(crate) fn over(backend: impl redb::StorageBackend) -> Result<Self, Error> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
-        Self::prepare(database.map_err(Error::store("open the backend"))?)
+    pub(crate) fn over(backend: impl redb::StorageBackend + Clone) -> Result<Self, Error> {
+        Self::opened_by(Box::new(move || builder().create_with_backend(backend.clone())))
+    }
+
+    fn opened_by(opening: Opening) -> Result<Self, Error> {
+        let database = opening().map_err(Error::store("open the file"))?;
+        Self::prepare(database, Some(opening))
     }
 
     /// Creates what is missing, so that a snapshot finds every table.
-    fn prepare(database: Database) -> Result<Self, Error> {
-        let store = Self { database };
+    fn prepare(database: Database, opening: Option<Opening>) -> Result<Self, Error> {
+        let store = Self { database: RwLock::new(Some(database)), opening };
         let writing = store.begin()?;
         let version = {
             let mut marks = writing.open_table(MARKS).map_err(Error::store("open the marks"))?;
@@ -153,13 +175,43 @@ impl Store {
     }
 
     fn begin(&self) -> Result<WriteTransaction, Error> {
-        self.database.begin_write().map_err(Error::store("begin writing"))
+        self.healed(|database| Ok(database.begin_write()?)).map_err(Error::store("begin writing"))
     }
 
     /// A view of the whole chain as of its head now; later blocks do not show in it.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
-        let reading = self.database.begin_read().map_err(Error::store("begin reading"))?;
-        Snapshot::open(&reading)
+        self.healed(|database| Snapshot::open(&database.begin_read()?))
+            .map_err(Error::store("begin reading"))
+    }
+
+    /// Uses the database. After an I/O error (a full disk, say) redb refuses everything until it is
+    /// opened again, which brings it back to the last commit: then that is done first.
+    fn healed<T>(
+        &self,
+        act: impl Fn(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        match self.with(&act) {
+            Err(redb::Error::PreviousIo | redb::Error::DatabaseClosed) => {
+                self.reopen()?;
+                self.with(&act)
+            }
+            done => done,
+        }
+    }
+
+    fn with<T>(&self, act: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().map_or(Err(redb::Error::DatabaseClosed), act)
+    }
+
+    /// Lets go of the database and opens it again; if that fails, the next use tries once more.
+    fn reopen(&self) -> Result<(), redb::Error> {
+        let Some(opening) = &self.opening else { return Ok(()) };
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // First let go: the file is locked while it is open.
+        *database = None;
+        *database = Some(opening()?);
+        Ok(())
     }
 
     /// Writes a block and what it changed; on return it is durable.
@@ -193,7 +245,7 @@ impl Store {
 
     fn change_waiting(
         &self,
-        change: impl FnOnce(&mut Open<'_, [u8; 32]>) -> Result<(), redb::StorageError>,
+        change: impl FnOnce(&mut Open<'_, [u8; 32]>) -> Result<(), StorageError>,
     ) -> Result<(), Error> {
         let writing = self.begin()?;
         {
@@ -253,7 +305,7 @@ impl<'t> Tables<'t> {
         .map_err(|error: redb::TableError| cannot(error))
     }
 
-    fn write_block(&mut self, block: &SealedBlock) -> Result<(), redb::StorageError> {
+    fn write_block(&mut self, block: &SealedBlock) -> Result<(), StorageError> {
         let number = block.header.number;
         let hash = block.header.hash();
         let mut buffer = Vec::new();
@@ -285,7 +337,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn write_diff(&mut self, number: u64, diff: &Diff) -> Result<(), redb::StorageError> {
+    fn write_diff(&mut self, number: u64, diff: &Diff) -> Result<(), StorageError> {
         let mut buffer = Vec::new();
         for (address, change) in &diff.accounts {
             buffer.clear();
@@ -332,7 +384,7 @@ fn write_node(
     table: &mut Open<'_, &'static [u8]>,
     key: &[u8],
     node: Option<&[u8]>,
-) -> Result<(), redb::StorageError> {
+) -> Result<(), StorageError> {
     match node {
         Some(rlp) => table.insert(key, rlp)?,
         None => table.remove(key)?,
@@ -363,29 +415,25 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    fn open(reading: &ReadTransaction) -> Result<Self, Error> {
-        let cannot = Error::store("open a table for reading");
-        (|| {
-            Ok(Self {
-                headers: reading.open_table(HEADERS)?,
-                hashes: reading.open_table(HASHES)?,
-                numbers: reading.open_table(NUMBERS)?,
-                bodies: reading.open_table(BODIES)?,
-                envelopes: reading.open_table(ENVELOPES)?,
-                receipts: reading.open_table(RECEIPTS)?,
-                waiting: reading.open_table(WAITING)?,
-                transactions: reading.open_table(TRANSACTIONS)?,
-                logged: reading.open_table(LOGGED)?,
-                accounts: reading.open_table(ACCOUNTS)?,
-                storage: reading.open_table(STORAGE)?,
-                codes: reading.open_table(CODES)?,
-                account_history: reading.open_table(ACCOUNT_HISTORY)?,
-                storage_history: reading.open_table(STORAGE_HISTORY)?,
-                account_nodes: reading.open_table(ACCOUNT_NODES)?,
-                storage_nodes: reading.open_table(STORAGE_NODES)?,
-            })
-        })()
-        .map_err(|error: redb::TableError| cannot(error))
+    fn open(reading: &ReadTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            headers: reading.open_table(HEADERS)?,
+            hashes: reading.open_table(HASHES)?,
+            numbers: reading.open_table(NUMBERS)?,
+            bodies: reading.open_table(BODIES)?,
+            envelopes: reading.open_table(ENVELOPES)?,
+            receipts: reading.open_table(RECEIPTS)?,
+            waiting: reading.open_table(WAITING)?,
+            transactions: reading.open_table(TRANSACTIONS)?,
+            logged: reading.open_table(LOGGED)?,
+            accounts: reading.open_table(ACCOUNTS)?,
+            storage: reading.open_table(STORAGE)?,
+            codes: reading.open_table(CODES)?,
+            account_history: reading.open_table(ACCOUNT_HISTORY)?,
+            storage_history: reading.open_table(STORAGE_HISTORY)?,
+            account_nodes: reading.open_table(ACCOUNT_NODES)?,
+            storage_nodes: reading.open_table(STORAGE_NODES)?,
+        })
     }
 
     /// The newest header; `None` before the genesis block is written.

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, U256};
 use proptest::prelude::*;
 use redb::StorageBackend;
@@ -153,9 +154,23 @@ async fn a_full_disk_is_an_error_and_the_chain_goes_on_when_there_is_room() {
     let power = Power::default();
     let chain = Chain::over(&config, Store::over(power.clone()).unwrap()).unwrap();
     chain.send(&raw(0, transfer(0, Address::repeat_byte(9), 1))).await.unwrap();
-    power.cut_after(0);
-    let error = chain.send(&raw(0, transfer(1, Address::repeat_byte(9), 1))).await.unwrap_err();
-    assert_eq!(error.code, -32603, "{error}");
-    // Reading goes on; what was answered is there.
-    assert_eq!(ask(&chain, "eth_getTransactionCount", json!([person(0)])).await, "0x1");
+    // Each attempt replaces the one before and comes a little further.
+    for room in 0..12u8 {
+        power.cut_after(room.into());
+        let fee = u128::from(room);
+        let second = TxEip1559 {
+            max_fee_per_gas: fee,
+            max_priority_fee_per_gas: fee,
+            ..transfer(1, Address::repeat_byte(9), 1)
+        };
+        let error = chain.send(&raw(0, second)).await.unwrap_err();
+        assert_eq!(error.code, -32603, "{error}");
+    }
+    // What could not be written still waits, and goes with the next one.
+    power.0.lock().unwrap().left = None;
+    chain.send(&raw(0, transfer(2, Address::repeat_byte(9), 1))).await.unwrap();
+    assert_eq!(ask(&chain, "eth_getTransactionCount", json!([person(0)])).await, "0x3");
+    let accounts = chain.node().snapshot().unwrap().accounts().unwrap();
+    let root = alloy_trie::root::state_root_unhashed(accounts);
+    assert_eq!(chain.head().unwrap().state_root, root);
 }

@@ -14,18 +14,18 @@ mod survey;
 mod watch;
 
 mod control;
+mod cpu;
 mod disk;
 mod finding;
 mod graphics;
 mod memory;
-mod processor;
 mod system;
 
 pub use control::{Cgroups, Form};
+pub use cpu::Cpu;
 pub use disk::Disk;
 pub use finding::{Finding, Provenance};
 pub use graphics::Graphics;
-pub use processor::Processor;
 pub use survey::{Survey, survey};
 pub use system::Virtualisation;
 pub use watch::{Load, Watch};

@@ -1,4 +1,4 @@
-//! Main memory.
+//! Main memory, as the system counts it.
 
 use primitives::Bytes;
 

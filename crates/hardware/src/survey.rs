@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     control::{self, Cgroups, Form, Hierarchy},
+    cpu::{self, Cpu, Described},
     disk::{self, Disk},
     finding::Finding,
     graphics::{self, Device, Graphics},
     memory,
-    processor::{self, Described, Processor},
     system::{self, Virtualisation},
 };
 
@@ -33,7 +33,7 @@ pub struct Survey {
     /// What lies between the system and the bare machine.
     pub virtualisation: Finding<Virtualisation>,
     /// The processors.
-    pub processor: Processor,
+    pub processor: Cpu,
     /// Main memory of the whole machine.
     pub memory: Finding<Bytes>,
     /// The disk under the folder that was asked about.
@@ -62,8 +62,8 @@ pub fn survey(folder: &Path) -> Survey {
         kernel: Finding::reported(uname.release().to_str().ok().map(str::to_owned)),
         arch: Finding::reported(Some(std::env::consts::ARCH.to_owned())),
         virtualisation: Finding::reported(Some(virtualisation())),
-        processor: Processor {
-            model: Finding::reported(processor::brand().or(described.model)),
+        processor: Cpu {
+            model: Finding::reported(cpu::brand().or(described.model)),
             cores: Finding::reported(described.cores),
             threads: Finding::reported(described.threads),
             usable: Finding::reported(usable.and_then(|it| u32::try_from(it.get()).ok())),
@@ -84,8 +84,8 @@ impl Survey {
     /// All that could be sold of it at most: what is known, within our own bounds. Disk is what is
     /// free now. What is unknown counts as nothing.
     pub fn resources(&self) -> Resources {
-        let processor = &self.processor;
-        let threads = processor.usable.value().or(processor.threads.value()).copied().unwrap_or(0);
+        let cpus = &self.processor;
+        let threads = cpus.usable.value().or(cpus.threads.value()).copied().unwrap_or(0);
         let cpu = Millicores::cores(threads.into());
         let memory = self.memory.value().copied().unwrap_or_default();
         let graphics = self.graphics.value().map_or(0, Vec::len);
@@ -108,7 +108,7 @@ fn virtualisation() -> Virtualisation {
         ("docker", Path::new("/.dockerenv").exists()),
         ("podman", Path::new("/run/.containerenv").exists()),
     ];
-    system::virtualisation(processor::hypervisor(), system::container(&environ), &marks)
+    system::virtualisation(cpu::hypervisor(), system::container(&environ), &marks)
 }
 
 /// The graphics processors; `None` when the bus cannot be looked at.
@@ -229,7 +229,7 @@ mod tests {
     fn a_bounded_process_sells_no_more_than_its_bounds() {
         let found = |value| Finding::Found { value, from: Provenance::OsReported };
         let survey = Survey {
-            processor: Processor {
+            processor: Cpu {
                 usable: Finding::Found { value: 8, from: Provenance::OsReported },
                 ..Default::default()
             },

@@ -19,7 +19,7 @@ use std::{
 use primitives::{Bytes, Resources};
 use rustix::process::{Pid, Signal, kill_process};
 
-use places::Places;
+use places::{Form, Places};
 
 /// The period over which the processor share is enforced, in microseconds.
 const PERIOD_US: u64 = 100_000;
@@ -27,13 +27,6 @@ const PERIOD_US: u64 = 100_000;
 /// How often the kernel is asked again whether a cgroup is empty, and how long to wait in between.
 const REMOVALS: u32 = 200;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(2);
-
-/// Which form of cgroups a control speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    First,
-    Second,
-}
 
 /// A folder through which one control is exercised.
 #[derive(Clone, Debug, PartialEq, Eq)]

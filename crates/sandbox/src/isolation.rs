@@ -42,6 +42,21 @@ pub struct Isolation {
 }
 
 impl Isolation {
+    /// The names of the walls that stand, for an offer.
+    pub fn names(&self) -> Vec<&'static str> {
+        let cgroup = [self.cpu, self.memory, self.processes].contains(&Wall::Kernel);
+        [
+            ("cgroup", cgroup),
+            ("landlock", self.landlock.is_some()),
+            ("namespaces", self.namespaces),
+            ("own-user", self.own_user),
+            ("seccomp", self.seccomp),
+        ]
+        .into_iter()
+        .filter_map(|(name, stands)| stands.then_some(name))
+        .collect()
+    }
+
     /// Whether several leases may share the machine: processor, memory and processes of each are
     /// held by the kernel. Otherwise only the whole machine may be sold, one lease at a time.
     pub fn is_shareable(&self) -> bool {

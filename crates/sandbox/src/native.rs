@@ -2,16 +2,18 @@
 
 mod kept;
 
+mod kernel;
+
 use std::{
     ffi::OsString,
-    fs, io,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
 use async_trait::async_trait;
 use primitives::Digest;
-use tokio::task::spawn_blocking;
 
 use crate::{
     cgroup, disk,
@@ -27,6 +29,7 @@ use crate::{
 };
 
 use kept::Kept;
+use kernel::blocking;
 
 /// Users from this number on belong to runs, one each; far above those of people and services.
 const FIRST_USER: u32 = 0x5000_0000;
@@ -60,7 +63,14 @@ impl Shim {
 impl Native {
     /// A runtime whose runs are kept by `shim`.
     pub fn new(shim: Shim) -> Self {
-        Self { shim }
+        // A shim is started from `/`, so a path that starts here must be made whole; a bare name is
+        // looked for in the search path.
+        let is_path = shim.program.components().nth(1).is_some();
+        let program = match std::path::absolute(&shim.program) {
+            Ok(program) if is_path => program,
+            _ => shim.program,
+        };
+        Self { shim: Shim { program, ..shim } }
     }
 
     async fn keep(&self, folder: &Folder) -> Result<(), Error> {
@@ -129,9 +139,6 @@ impl Runtime for Native {
 
     async fn wipe(&self, folder: &Path) -> Result<Wiped, Error> {
         let folder = Folder::new(absolute(folder)?);
-        if kept::keeper(&folder)?.is_some() {
-            return Err(Error::StillRunning { folder: folder.path().to_owned() });
-        }
         blocking(move || wipe(&folder)).await
     }
 }
@@ -144,6 +151,9 @@ fn prepare(spec: Spec, folder: PathBuf) -> Result<Preparation, Error> {
     for path in [folder.path().to_owned(), folder.root(), folder.out()] {
         fs::create_dir_all(&path).map_err(|error| Error::file("making", &path, error))?;
     }
+    // What the job makes, set-user bits included, is out of reach for other users of the machine.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o700))
+        .map_err(|error| Error::file("closing", folder.path(), error))?;
     match jail::locate(&spec.root, &folder.work(), &spec.candidates()) {
         Ok(()) => {}
         Err(Unstartable::Missing) => return Ok(Preparation::Refused(missing(&spec))),
@@ -173,6 +183,9 @@ fn give_to_own_user(folder: &Folder) -> Result<Option<u32>, Error> {
 }
 
 fn wipe(folder: &Folder) -> Result<Wiped, Error> {
+    if !kept::is_left(folder)? {
+        return Err(Error::StillRunning { folder: folder.path().to_owned() });
+    }
     let cgroups: Vec<PathBuf> = read_record(&folder.cgroups())?.unwrap_or_default();
     let removed = cgroups.iter().filter(|cgroup| cgroup::remove(cgroup)).count();
     let wiped =
@@ -183,19 +196,4 @@ fn wipe(folder: &Folder) -> Result<Wiped, Error> {
 /// The same path whatever becomes of the working folder; it need not exist.
 fn absolute(folder: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(folder).map_err(|error| Error::file("placing", folder, error))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    spawn_blocking(work).await.map_err(Error::Task)?
-}
-
-/// An error of the kernel as the operation and object it belongs to.
-pub(crate) fn file<T>(
-    action: &'static str,
-    path: &Path,
-    result: Result<T, impl Into<io::Error>>,
-) -> Result<T, Error> {
-    result.map_err(|error| Error::file(action, path, error.into()))
 }

@@ -155,10 +155,10 @@ impl Act {
 
     /// The moment at which `elapsed` of running time is reached, if no further order comes.
     fn reached(&self, ready: Instant, elapsed: Duration) -> Option<Instant> {
-        let mut at = ready + elapsed;
+        let mut at = ready.checked_add(elapsed)?;
         for (from, to) in &self.holds {
             if *from <= at {
-                at += to.as_ref()?.saturating_duration_since(*from);
+                at = at.checked_add(to.as_ref()?.saturating_duration_since(*from))?;
             }
         }
         Some(at)

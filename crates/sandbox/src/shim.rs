@@ -14,10 +14,14 @@
 //! Not here: what happens inside the jail (`jail`), what an ending is called (`judge`).
 
 mod detach;
-mod journal;
 mod keep;
+
+mod walls;
+
+mod journal;
 mod log;
 mod meter;
+mod ticket;
 
 use std::{
     io::{self, Write},
@@ -25,34 +29,11 @@ use std::{
     process::ExitCode,
 };
 
-use primitives::Digest;
-use serde::{Deserialize, Serialize};
+use crate::folder::Folder;
 
-use crate::{
-    folder::{Folder, read_record},
-    spec::Spec,
-    stopwatch::Stopwatch,
-};
+use detach::{FAILED, Side};
 
-use detach::Side;
-
-/// What `prepare` leaves for the shim.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Ticket {
-    pub(crate) spec: Spec,
-    /// The user of this machine that is the job inside; `None` keeps the shim's own.
-    pub(crate) own_user: Option<u32>,
-}
-
-/// What the shim tells about itself while it lives.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct State {
-    /// Runs since readiness.
-    pub(crate) watch: Option<Stopwatch>,
-}
-
-/// Where the shim failed before it could keep a run.
-const FAILED: u8 = 125;
+pub(crate) use ticket::{State, Ticket};
 
 /// Be the shim of the run in `folder`. To be called first thing in `main`, before any thread exists;
 /// whoever started it learns from the exit status when the run is kept (0) or why not (stderr).
@@ -72,15 +53,4 @@ pub fn main(folder: &Path) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
-}
-
-/// The name of the run's cgroup: one per run folder.
-pub(crate) fn cgroup_name(folder: &Folder) -> String {
-    let digest = Digest::of(folder.path().as_os_str().as_encoded_bytes()).to_string();
-    format!("plaza-{}", &digest[..16])
-}
-
-fn ticket(folder: &Folder) -> io::Result<Ticket> {
-    let ticket = read_record(&folder.spec()).map_err(io::Error::other)?;
-    ticket.ok_or_else(|| io::Error::other("nothing was prepared here"))
 }

@@ -176,9 +176,11 @@ mod tests {
         assert_eq!(spec.candidates(), ["/work/./tool"]);
     }
 
+    type Spoil = fn(&mut Spec);
+
     #[test]
     fn what_can_never_run_is_refused_with_its_cause() {
-        let cases: [(&str, fn(&mut Spec)); 6] = [
+        let cases: [(&str, Spoil); 6] = [
             ("no program", |spec| spec.program.clear()),
             ("zero byte", |spec| spec.arguments.push("a\0b".to_owned())),
             ("name a variable", |spec| {

@@ -6,7 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Form;
+/// Which form of cgroups a control speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    First,
+    Second,
+}
 
 /// What our own folder in the second form is called when we are root.
 const OURS: &str = "plaza";

@@ -55,7 +55,7 @@ fn a_wipe_gets_through_any_depth_and_any_mode() {
     }
     fs::create_dir_all(top.join("closed/inner")).expect("made");
     fs::write(top.join("closed/inner/file"), b"12345").expect("written");
-    fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0)).expect("closed");
+    fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0o000)).expect("closed");
     fs::create_dir(top.join(".wipe-1")).expect("made");
     let wiped = wipe(&top).expect("wiped");
     assert_eq!((wiped.files, wiped.folders, wiped.bytes), (1, 2_004, Bytes(5)));

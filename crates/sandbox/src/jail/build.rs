@@ -24,8 +24,8 @@ use rustix::{
 };
 
 use super::{
-    JOB, Plan,
-    view::{Shown, Thing},
+    plan::Plan,
+    view::{JOB, Shown, Thing},
     word::Step,
 };
 
@@ -341,6 +341,9 @@ fn become_job(plan: &Plan) -> Outcome<()> {
 }
 
 fn raise_loopback() -> Result<(), Errno> {
+    /// `IFF_UP` and `IFF_RUNNING`, in the width the structure has.
+    const UP: libc::c_short = 0x1 | 0x40;
+
     let socket = rustix::net::socket_with(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::DGRAM,
@@ -352,7 +355,7 @@ fn raise_loopback() -> Result<(), Errno> {
     for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    request.ifr_ifru.ifru_flags = UP;
     // SAFETY: a socket of ours and a request that lives through the call.
     let answer =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };

@@ -16,10 +16,20 @@ use rustix::{
 };
 
 use super::{
-    Ends, Plan, build, fork,
+    build,
+    fork::fork,
+    plan::Plan,
     word::{Step, Word},
 };
 use crate::stopwatch::monotonic;
+
+/// The child's ends of the pipes.
+pub(super) struct Ends {
+    pub(super) go: OwnedFd,
+    pub(super) words: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
 
 /// Where the pipes lie once everything else is closed.
 const WORDS: RawFd = 3;
@@ -73,6 +83,8 @@ fn settle(ends: Ends) -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn live(plan: &Plan, words: BorrowedFd<'_>, go: BorrowedFd<'_>) -> Result<(), (Step, Errno)> {
+    // A TERM that comes before there is anyone to pass it to waits until there is.
+    mask_term(libc::SIG_BLOCK);
     let mut permit = [0];
     match rustix::io::read(go, &mut permit) {
         Ok(1) => {}
@@ -81,6 +93,8 @@ fn live(plan: &Plan, words: BorrowedFd<'_>, go: BorrowedFd<'_>) -> Result<(), (S
     }
     build::jail(plan, go)?;
     let program = start(plan, words)?;
+    pass_on_term(program);
+    mask_term(libc::SIG_UNBLOCK);
     let status = reap(program);
     say(words, Word::Exited { status });
     Ok(())
@@ -107,7 +121,6 @@ fn start(plan: &Plan, words: BorrowedFd<'_>) -> Result<Pid, (Step, Errno)> {
         return Err((Step::Exec, Errno::from_raw_os_error(i32::from_ne_bytes(bytes))));
     }
     say(words, Word::Started { at: monotonic() });
-    pass_on_term(program);
     // From here on the streams belong to the job alone: they end when it does.
     for number in 1..=2 {
         // SAFETY: our copies of the streams, which nothing here uses again.
@@ -132,6 +145,16 @@ fn pass_on_term(program: Pid) {
     PROGRAM.store(program.as_raw_nonzero().get(), Ordering::Relaxed);
     // SAFETY: the handler reads one atomic and makes one system call.
     unsafe { libc::signal(libc::SIGTERM, on_term as *const () as libc::sighandler_t) };
+}
+
+fn mask_term(how: i32) {
+    // SAFETY: a set on the stack, and one system call; this process has one thread.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTERM);
+        libc::sigprocmask(how, &raw const set, std::ptr::null_mut());
+    }
 }
 
 extern "C" fn on_term(_signal: i32) {

@@ -6,7 +6,8 @@ use std::{
     io, ptr,
 };
 
-use libc::{c_char, c_int, rlimit};
+use libc::c_char;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::spec::Spec;
 
@@ -18,7 +19,7 @@ pub(super) struct Program {
     candidates: Vec<CString>,
     arguments: Pointers,
     environment: Pointers,
-    limits: Vec<(c_int, rlimit)>,
+    limits: Vec<(Resource, Rlimit)>,
 }
 
 /// Strings and the list of pointers to them that ends in zero.
@@ -48,11 +49,14 @@ impl Program {
         // strings owned by `self` and both lists end in zero.
         unsafe {
             libc::setsid();
-            // What Rust ignores for itself would stay ignored in the program.
+            // What is ignored or held back here would stay so in the program.
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            let mut none = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
             for (which, limit) in &self.limits {
-                if libc::prlimit(0, *which as _, limit, ptr::null_mut()) != 0 {
-                    return io::Error::last_os_error();
+                if let Err(errno) = setrlimit(*which, *limit) {
+                    return errno.into();
                 }
             }
             libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
@@ -84,19 +88,26 @@ fn texts(texts: impl IntoIterator<Item = String>) -> Result<Vec<CString>, NulErr
     texts.into_iter().map(CString::new).collect()
 }
 
-fn limits(spec: &Spec, bounded: bool) -> Vec<(c_int, rlimit)> {
+fn limits(spec: &Spec, bounded: bool) -> Vec<(Resource, Rlimit)> {
     let limits = &spec.limits;
     let mut all = vec![
-        (libc::RLIMIT_CORE, 0),
-        (libc::RLIMIT_FSIZE, limits.resources.disk.0),
-        (libc::RLIMIT_MEMLOCK, LOCKED),
-        (libc::RLIMIT_NOFILE, limits.open_files.into()),
-        (libc::RLIMIT_NPROC, u64::from(limits.processes) + 1),
+        // One byte, because the kernel takes zero for "no file" but still starts a collector of
+        // dumps, on the host and as root; at one it does neither (core(5), fs/coredump.c).
+        (Resource::Core, 1),
+        (Resource::Fsize, limits.resources.disk.0),
+        (Resource::Memlock, LOCKED),
+        (Resource::Nofile, limits.open_files.into()),
+        // One more for the first process, which is ours.
+        (Resource::Nproc, u64::from(limits.processes) + 1),
     ];
     if !bounded {
-        all.push((libc::RLIMIT_DATA, limits.resources.memory.0));
+        all.push((Resource::Data, limits.resources.memory.0));
     }
     all.into_iter()
-        .map(|(which, most)| (which as c_int, rlimit { rlim_cur: most, rlim_max: most }))
+        .map(|(which, most)| {
+            // What the shim itself may not go beyond, its work may not either.
+            let most = getrlimit(which).maximum.map_or(most, |bound| bound.min(most));
+            (which, Rlimit { current: Some(most), maximum: Some(most) })
+        })
         .collect()
 }

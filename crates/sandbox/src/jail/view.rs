@@ -13,8 +13,10 @@ use rustix::{
     io::Errno,
 };
 
-use super::JOB;
 use crate::spec::Root;
+
+/// The user and group a job finds itself to be.
+pub(super) const JOB: u32 = 1_000;
 
 /// The folders of the host that a job may see.
 const SYSTEM: [&str; 7] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr"];

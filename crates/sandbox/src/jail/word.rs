@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The length of a word in bytes.
-pub(crate) const WORD: usize = 16;
+pub(super) const WORD: usize = 16;
 
 /// Something that happened inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,13 +17,14 @@ use std::{
 use async_trait::async_trait;
 use primitives::Bytes;
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{OFlags, inotify},
     io::Errno,
     process::{Flock, FlockType, Pid, PidfdFlags, fcntl_getlk, pidfd_open},
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{blocking, file};
+use super::kernel::{blocking, file};
 use crate::{
     chain::{Beat, Chain},
     disk,
@@ -35,6 +36,9 @@ use crate::{
     shim::State,
     stopwatch::monotonic,
 };
+
+/// How long a shim may take to end after its last word.
+const PARTING: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// A run found by its folder.
 pub(super) struct Kept {
@@ -193,6 +197,19 @@ pub(super) fn keeper(folder: &Folder) -> Result<Option<Pid>, Error> {
     };
     let held = file("asking for", &path, fcntl_getlk(&lock, &Flock::from(FlockType::ReadLock)))?;
     Ok(held.and_then(|lock| lock.pid))
+}
+
+/// Whether nobody keeps the run any more; a shim that has written its record gets the moment it
+/// needs to end.
+pub(super) fn is_left(folder: &Folder) -> Result<bool, Error> {
+    let Some(shim) = keeper(folder)? else { return Ok(true) };
+    if !folder.exit().exists() {
+        return Ok(false);
+    }
+    let Ok(death) = pidfd_open(shim, PidfdFlags::empty()) else { return Ok(true) };
+    let mut polled = [PollFd::new(&death, PollFlags::IN)];
+    let ended = poll(&mut polled, Some(&PARTING));
+    file("waiting for the shim of", folder.path(), ended).map(|ready| ready > 0)
 }
 
 fn progress(folder: &Folder) -> Result<Progress, Error> {

@@ -15,8 +15,11 @@ use rustix::{
     pipe::{PipeFlags, pipe_with},
 };
 
-use super::{FAILED, State};
+use super::ticket::State;
 use crate::folder::{Durability, Folder, write_record};
+
+/// The exit status of a shim that failed before it could keep a run.
+pub(super) const FAILED: u8 = 125;
 
 /// Which of the two processes we are after detaching.
 pub(super) enum Side {

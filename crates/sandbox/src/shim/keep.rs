@@ -4,7 +4,6 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -13,15 +12,20 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::OFlags,
     io::Errno,
-    process::{Pid, Signal, kill_process},
+    process::{Signal, kill_process},
 };
 
-use super::{State, Ticket, cgroup_name, journal::Journal, log::Log, meter::Meter, ticket};
+use super::{
+    journal::Journal,
+    log::Log,
+    meter::{self, Meter},
+    ticket::{State, Ticket, cgroup_name, ticket},
+    walls::note,
+};
 use crate::{
     cgroup::Cgroup,
     disk,
     folder::{Durability, Folder, Stream, write_record},
-    isolation::{Isolation, Wall},
     jail::{self, Jail, Plan, Step, Word},
     judge::{Close, Evidence, Reason, jail_failed, judge, missing, not_executable},
     outcome::{Ending, ExitRecord},
@@ -71,6 +75,8 @@ struct Keeper<'a> {
     journal: Journal,
     meter: Meter,
     watch: Option<Stopwatch>,
+    /// Told to pause before there was anything to hold.
+    hold_at_once: bool,
     reason: Option<Reason>,
     failure: Option<(Step, Errno)>,
     close: Option<Close>,
@@ -99,6 +105,7 @@ impl<'a> Keeper<'a> {
             logs,
             journal,
             watch: None,
+            hold_at_once: false,
             reason: None,
             failure: None,
             close: None,
@@ -213,7 +220,8 @@ impl<'a> Keeper<'a> {
         self.due.sample = at + SAMPLE_EVERY;
         self.tell()?;
         let sample = self.meter.read(&self.cgroup, 0);
-        self.journal.append(sample)
+        self.journal.append(sample)?;
+        if self.hold_at_once { self.pause(true, monotonic()) } else { Ok(()) }
     }
 
     fn obey(&mut self, now: Duration) -> io::Result<()> {
@@ -238,6 +246,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn pause(&mut self, hold: bool, now: Duration) -> io::Result<()> {
+        self.hold_at_once = hold;
         let Some(watch) = &mut self.watch else { return Ok(()) };
         if watch.is_held() == hold {
             return Ok(());
@@ -261,11 +270,11 @@ impl<'a> Keeper<'a> {
         }
         self.reason = Some(reason);
         self.pause(false, now)?;
-        if self.watch.is_none() || grace.is_zero() {
+        if grace.is_zero() {
             self.kill();
         } else {
             let _ = kill_process(self.jail.first, Signal::TERM);
-            self.due.kill = Some(now + grace);
+            self.due.kill = Some(now.saturating_add(grace));
         }
         Ok(())
     }
@@ -325,7 +334,7 @@ impl<'a> Keeper<'a> {
         if let Some(watch) = self.watch.filter(|watch| !watch.is_held()) {
             if self.reason.is_none() {
                 let left = self.spec.limits.time.duration().saturating_sub(watch.elapsed(now));
-                next = next.min(now + left).min(self.due.measure);
+                next = next.min(now.saturating_add(left)).min(self.due.measure);
             }
             next = next.min(self.due.sample);
             if !self.cgroup.limits_memory() {
@@ -353,7 +362,7 @@ impl<'a> Keeper<'a> {
         let elapsed = self.watch.map_or(Duration::ZERO, |watch| watch.elapsed(now));
         self.kill();
         self.cgroup.freeze(false);
-        if let Some((cpu_ms, peak)) = bury(self.jail.first)? {
+        if let Some((cpu_ms, peak)) = meter::bury(self.jail.first)? {
             self.meter.settle(cpu_ms, peak);
         }
         for log in &mut self.logs {
@@ -440,57 +449,10 @@ fn never_started(ending: Ending) -> ExitRecord {
     }
 }
 
-/// Write down which walls stand, and what to clear away should we die.
-fn note(folder: &Folder, cgroup: &Cgroup, own_user: Option<u32>) -> io::Result<()> {
-    let folders: Vec<PathBuf> = cgroup.folders();
-    write_record(&folder.cgroups(), &folders, Durability::Death).map_err(io::Error::other)?;
-    let wall = |held: bool, otherwise| if held { Wall::Kernel } else { otherwise };
-    let isolation = Isolation {
-        namespaces: true,
-        seccomp: true,
-        landlock: jail::landlock_abi(),
-        own_user: own_user.is_some(),
-        cpu: wall(cgroup.limits_cpu(), Wall::Open),
-        memory: wall(cgroup.limits_memory(), Wall::PerProcess),
-        processes: wall(cgroup.limits_processes(), Wall::PerProcess),
-        disk: Wall::Watched,
-        accounting: cgroup.accounts(),
-        freezer: cgroup.freezes(),
-    };
-    write_record(&folder.isolation(), &isolation, Durability::Death).map_err(io::Error::other)
-}
-
 fn open_control(folder: &Folder) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
     // Opened for writing too, so that it never ends when a provider goes away.
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(folder.control())
-}
-
-/// Wait for the first process and with it for everything inside; the kernel's account of them.
-fn bury(first: Pid) -> io::Result<Option<(u64, Bytes)>> {
-    let mut status = 0;
-    // SAFETY: all zeros is a valid account.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    loop {
-        // SAFETY: both pointers lead to values that live through the call.
-        let answer = unsafe {
-            libc::wait4(first.as_raw_nonzero().get(), &raw mut status, 0, &raw mut usage)
-        };
-        if answer >= 0 {
-            break;
-        }
-        match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::Interrupted => {}
-            error if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
-            error => return Err(error),
-        }
-    }
-    let time = |it: libc::timeval| {
-        u64::try_from(it.tv_sec).unwrap_or(0) * 1_000
-            + u64::try_from(it.tv_usec).unwrap_or(0) / 1_000
-    };
-    let peak = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1_024;
-    Ok(Some((time(usage.ru_utime) + time(usage.ru_stime), Bytes(peak))))
 }
 
 fn close_of(status: i32) -> Close {

@@ -116,7 +116,7 @@ mod tests {
         assert!(!log.take(Duration::ZERO).expect("nothing there"));
         rustix::io::write(&end, b"89abcdef").expect("written");
         log.take(Duration::ZERO).expect("taken");
-        assert_eq!(log.source(Duration::ZERO).is_some(), false, "held back");
+        assert!(log.source(Duration::ZERO).is_none(), "held back");
         assert_eq!(log.due(Duration::ZERO), Some(PACE));
         rustix::io::write(&end, b"more").expect("written");
         drop(end);

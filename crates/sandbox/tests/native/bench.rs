@@ -16,13 +16,36 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Bench {
     pub(crate) runtime: Native,
-    pub(crate) scratch: tempfile::TempDir,
+    pub(crate) scratch: Scratch,
+}
+
+/// A folder that is removed at the end, or one that belongs to somebody else.
+pub(crate) enum Scratch {
+    Own(tempfile::TempDir),
+    Lent(PathBuf),
+}
+
+impl Scratch {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Lent(folder) => folder,
+        }
+    }
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::over(Scratch::Own(tempfile::tempdir().expect("a folder")))
+    }
+
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self::over(Scratch::Lent(folder.to_owned()))
+    }
+
+    fn over(scratch: Scratch) -> Self {
         let shim = Shim { program: env!("CARGO_BIN_EXE_sandbox-shim").into(), arguments: vec![] };
-        Self { runtime: Native::new(shim), scratch: tempfile::tempdir().expect("a folder") }
+        Self { runtime: Native::new(shim), scratch }
     }
 
     pub(crate) fn folder(&self) -> PathBuf {
@@ -42,6 +65,18 @@ impl Bench {
             Preparation::Ready(prepared) => self.runtime.start(prepared).await.expect("started"),
             Preparation::Refused(ending) => panic!("refused: {ending}"),
         }
+    }
+
+    /// Run to the end, and keep the work folder for the next run.
+    pub(crate) async fn run_again(&self, spec: &Spec) -> Done {
+        let kept = self.scratch.path().join("kept");
+        let run = self.start(spec).await;
+        until(&*run, |progress| progress.exit().is_some()).await;
+        fs::rename(Folder::new(run.folder()).work(), &kept).expect("kept");
+        let done = self.finish(&*run).await;
+        fs::create_dir(self.folder()).expect("made");
+        fs::rename(&kept, Folder::new(self.folder()).work()).expect("placed");
+        done
     }
 
     /// Run to the end and wipe.

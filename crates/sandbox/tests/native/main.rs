@@ -2,4 +2,10 @@
 #![cfg(target_os = "linux")]
 
 mod bench;
+
+mod adoption;
+mod conformance;
+mod escapes;
+mod leaks;
 mod outcomes;
+mod unprivileged;

@@ -8,7 +8,7 @@ use crate::finding::Finding;
 
 /// The processors of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Processor {
+pub struct Cpu {
     /// Their model, as the maker writes it.
     pub model: Finding<String>,
     /// Physical cores.

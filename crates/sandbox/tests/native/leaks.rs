@@ -1,0 +1,66 @@
+//! After many runs nothing is left.
+
+use std::{fs, path::Path};
+
+use sandbox::{Outcome, Runtime};
+
+use crate::bench::{Bench, processes, shell};
+
+const RUNS: usize = 120;
+
+#[tokio::test]
+async fn a_hundred_runs_leave_no_mount_cgroup_descriptor_process_or_folder() {
+    let bench = Bench::new();
+    let before = Left::now();
+    for number in 0..RUNS {
+        let script = match number % 3 {
+            0 => "echo x >out/x",
+            1 => "sleep 98765 & exit 1",
+            _ => "mkdir -p a/b/c; kill -KILL $$",
+        };
+        let run = bench.start(&shell(script)).await;
+        let done = bench.finish(&*run).await;
+        assert_ne!(done.exit.ending.outcome, Outcome::SandboxFault, "{done:?}");
+        assert!(!bench.folder().exists());
+    }
+    let after = Left::now();
+    assert_eq!(after.mounts, before.mounts);
+    assert_eq!(after.descriptors, before.descriptors);
+    assert_eq!(after.cgroups(&bench.folder()), 0);
+    assert_eq!(processes("98765"), [0; 0]);
+    assert_eq!(processes(&bench.folder().display().to_string()), [0; 0]);
+    assert_eq!(fs::read_dir(bench.scratch.path()).expect("a folder").count(), 0);
+    let nothing = bench.runtime.wipe(&bench.folder()).await.expect("wiped");
+    assert_eq!(nothing, sandbox::Wiped::default());
+}
+
+/// What this process and this machine hold.
+struct Left {
+    mounts: usize,
+    descriptors: usize,
+}
+
+impl Left {
+    fn now() -> Self {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().count();
+        let descriptors = fs::read_dir("/proc/self/fd").expect("descriptors").count();
+        Self { mounts, descriptors }
+    }
+
+    /// Cgroups that carry the name of the run in `folder`.
+    fn cgroups(&self, folder: &Path) -> usize {
+        let digest = primitives::Digest::of(folder.as_os_str().as_encoded_bytes()).to_string();
+        let name = format!("plaza-{}", &digest[..16]);
+        let mut folders = vec![Path::new("/sys/fs/cgroup").to_owned()];
+        let mut found = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    found += usize::from(entry.file_name().to_string_lossy() == name);
+                    folders.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+}

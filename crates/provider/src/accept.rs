@@ -55,7 +55,7 @@ pub(crate) async fn work(
         waiting = match waiting {
             None => None,
             Some(it) => match take(shop, agreement, &slot, it) {
-                Taken::Yes(stride) => return Ok(stride),
+                Taken::Yes(stride) => return Ok(*stride),
                 Taken::NotYet(it) => Some(it),
                 Taken::Never => None,
             },
@@ -75,7 +75,7 @@ pub(crate) async fn work(
 }
 
 enum Taken {
-    Yes(Stride),
+    Yes(Box<Stride>),
     NotYet(Waiting),
     Never,
 }
@@ -86,7 +86,7 @@ fn take(shop: &Workshop, agreement: &Agreement, slot: &Slot, it: Waiting) -> Tak
             Ok(()) => {
                 let (command, assignment) = *it.work;
                 let fact = LeaseFact::Assigned { command, assignment: Box::new(assignment) };
-                Taken::Yes(Stride { fact, answer: Some(it.answer) })
+                Taken::Yes(Box::new(Stride { fact, answer: Some(it.answer) }))
             }
             Err(_) => {
                 refuse(it.answer, "the deal opened so late that its capacity was given away");

@@ -14,9 +14,10 @@ use market::{
     fact::Delivery,
     message::{CommandAnswer, Countersign, CountersignAnswer, Output, Phase, ToGateway},
     stage::Ended,
+    task::TaskResult,
 };
 use net::Body;
-use primitives::{B256, Digest, Sample, Signature};
+use primitives::{B256, DealId, Digest, Sample, Signature};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -95,18 +96,10 @@ async fn attempt(
     delivery: &Delivery,
     heard: &mut Instant,
 ) -> Result<CountersignAnswer, Error> {
-    let deal = it.agreement.deal;
+    let (deal, every) = (it.agreement.deal, shop.sign_of_life());
     for result in &delivery.results {
-        if result.output != Digest::default() {
-            shop.gateway.tell(deal, Phase::Delivering);
-            outputs::hand_in(shop, deal, result.output).await?;
-            *heard = Instant::now();
-        }
-        let printing = [Output::Stdout, Output::Stderr]
-            .map(|output| print::follow(shop, deal, result.task, output));
-        let most = shop.config.policy.patience.duration();
-        // What cannot be printed by then never will be; the receipt does not depend on it.
-        drop(tokio::time::timeout(most, futures::future::join_all(printing)).await);
+        let handing_in = hand_in_result(shop, deal, result, heard);
+        shop.gateway.while_saying(deal, Phase::Delivering, every, handing_in).await?;
     }
     let samples = samples(shop, it).await?;
     let last = it.last.as_ref().map_or(B256::ZERO, |(receipt, _)| receipt.document.meter);
@@ -116,6 +109,25 @@ async fn attempt(
     *heard = Instant::now();
     tally.agree_on(samples);
     ask(shop, delivery, &tally).await
+}
+
+/// Hand in what a task left and printed.
+async fn hand_in_result(
+    shop: &Workshop,
+    deal: DealId,
+    result: &TaskResult,
+    heard: &mut Instant,
+) -> Result<(), Error> {
+    if result.output != Digest::default() {
+        shop.gateway.tell(deal, Phase::Delivering);
+        outputs::hand_in(shop, deal, result.output, heard).await?;
+    }
+    let printing = [Output::Stdout, Output::Stderr]
+        .map(|output| print::follow(shop, deal, result.task, output));
+    let most = shop.config.policy.patience.duration();
+    // What cannot be printed by then never will be; the receipt does not depend on it.
+    drop(tokio::time::timeout(most, futures::future::join_all(printing)).await);
+    Ok(())
 }
 
 async fn ask(

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     error::{Error, story},
     outside::{next_head, settled},
-    world::{AGAIN, Workshop},
+    world::Workshop,
 };
 
 /// The shortest and the longest time between two looks at a slot while no block comes.
@@ -31,19 +31,19 @@ pub(crate) async fn take(shop: &Workshop, it: &Ended) -> LeaseFact {
     let courtesy = Instant::now() + shop.config.rules.receipt_interval.duration();
     loop {
         match look(shop, it, courtesy).await {
-            Ok(Looked::Settled(fact)) => return fact,
+            Ok(Looked::Settled(fact)) => return *fact,
             Ok(Looked::Moved) => {}
             Ok(Looked::Wait(span)) => next_head(&mut heads, span).await,
             Err(error) => {
                 shop.floor.trouble(story(&error));
-                sleep(AGAIN).await;
+                sleep(OFTEN).await;
             }
         }
     }
 }
 
 enum Looked {
-    Settled(LeaseFact),
+    Settled(Box<LeaseFact>),
     Moved,
     Wait(Duration),
 }
@@ -53,7 +53,7 @@ async fn look(shop: &Workshop, it: &Ended, courtesy: Instant) -> Result<Looked, 
     let slot = shop.slot(deal).await?;
     if slot.state == State::Settled {
         let fact = settled(shop, deal).await?;
-        return Ok(fact.map_or(Looked::Wait(OFTEN), Looked::Settled));
+        return Ok(fact.map_or(Looked::Wait(OFTEN), |fact| Looked::Settled(Box::new(fact))));
     }
     let time = shop.time().await?;
     let (terms, windows) = (&it.agreement.terms.document, shop.world.settlement.windows());

@@ -166,8 +166,11 @@ impl Floor {
 
     /// Remember what went wrong, for the owner to see.
     pub(crate) fn trouble(&self, words: String) {
-        tracing::warn!(words, "trouble");
-        self.inner().problem = Some(words);
+        let mut inner = self.inner();
+        if inner.problem.as_ref() != Some(&words) {
+            tracing::warn!(words, "trouble");
+            inner.problem = Some(words);
+        }
     }
 
     pub(crate) fn status(&self, now: UnixSeconds) -> Status {

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use market::message::{BlobAnswer, Phase, ToGateway};
+use market::message::{BlobAnswer, Done, Phase, ToGateway};
 use net::{Body, Message, Reader, Transport};
 use primitives::{DealId, Digest, PeerId};
 use serde::de::DeserializeOwned;
@@ -36,7 +36,7 @@ impl Gateway {
         *peer == self.peer
     }
 
-    /// Ask, and read the answer's header.
+    /// Ask, and read the answer's header. A refusal where none is expected is an error, `Denied`.
     pub(crate) async fn ask<A: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -45,7 +45,13 @@ impl Gateway {
         within: Duration,
     ) -> Result<A, Error> {
         let answer = self.exchange(operation, question, body, within).await?;
-        serde_json::from_slice(&answer.header).map_err(|source| Error::Answer { operation, source })
+        match serde_json::from_slice(&answer.header) {
+            Ok(answer) => Ok(answer),
+            Err(source) => match serde_json::from_slice(&answer.header) {
+                Ok(Done::Refused { why }) => Err(Error::Denied { operation, why }),
+                _ => Err(Error::Answer { operation, source }),
+            },
+        }
     }
 
     /// Ask for an input's bytes.
@@ -65,12 +71,30 @@ impl Gateway {
         let gateway = self.clone();
         tokio::spawn(async move {
             let question = ToGateway::Progress { deal, phase };
-            let told: Result<market::message::Done, Error> =
+            let told: Result<Done, Error> =
                 gateway.ask("saying what is done", &question, Body::Empty, PROMPT).await;
             if let Err(error) = told {
                 tracing::debug!(%deal, error = &error as &dyn std::error::Error, "not told");
             }
         });
+    }
+
+    /// Do something long, and say so every now and then, so that it is not taken for silence.
+    pub(crate) async fn while_saying<T>(
+        &self,
+        deal: DealId,
+        phase: Phase,
+        every: Duration,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(every) => self.tell(deal, phase),
+            }
+        }
     }
 
     /// Whether a connection exists now.

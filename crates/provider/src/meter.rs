@@ -14,13 +14,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use market::{
     LeaseFact, Outcome, Receipt, Signed,
-    message::{CommandAnswer, Countersign, CountersignAnswer, Output},
+    message::{CommandAnswer, Countersign, CountersignAnswer, Output, Phase},
     stage::Leased,
     task::result_root,
 };
 use net::Body;
 use primitives::{B256, Seconds};
-use sandbox::{ExitRecord, Phase, Progress, Run};
+use sandbox::{ExitRecord, Progress, Run};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
@@ -189,7 +189,7 @@ impl Watch {
             _ => {}
         }
         let now = shop.world.clock.monotonic();
-        let held = progress.phase == Phase::Paused;
+        let held = progress.phase == sandbox::Phase::Paused;
         self.held_since = held.then(|| self.held_since.unwrap_or(now));
         shop.floor.show(it.agreement.deal, |view| {
             view.seconds = seconds(self.elapsed);
@@ -199,7 +199,12 @@ impl Watch {
     }
 
     /// Let the run go on, hold it, or end it.
-    async fn keep_pace(&self, shop: &Workshop, it: &Leased, phase: &Phase) -> Result<(), Error> {
+    async fn keep_pace(
+        &self,
+        shop: &Workshop,
+        it: &Leased,
+        phase: &sandbox::Phase,
+    ) -> Result<(), Error> {
         let now = shop.world.clock.monotonic();
         let moment = Moment {
             elapsed: self.elapsed,
@@ -210,8 +215,8 @@ impl Watch {
         };
         let (terms, config) = (&it.agreement.terms.document, &shop.config);
         let told = match (pace(&moment, terms, &config.rules, config.policy.patience), phase) {
-            (Pace::Hold, Phase::Running) => self.run.pause().await,
-            (Pace::Go, Phase::Paused) => self.run.resume().await,
+            (Pace::Hold, sandbox::Phase::Running) => self.run.pause().await,
+            (Pace::Go, sandbox::Phase::Paused) => self.run.resume().await,
             (Pace::End(_), _) => self.run.stop(STOP_GRACE).await,
             _ => Ok(()),
         };
@@ -301,7 +306,9 @@ impl Watch {
             outcome if outcome.is_the_machines_fault() => Outcome::ProviderFault,
             _ => Outcome::Failed,
         };
-        let kept = outputs::keep(shop, self.run.as_ref(), it.assignment.work.output_limit).await;
+        let keeping = outputs::keep(shop, self.run.as_ref(), it.assignment.work.output_limit);
+        let (deal, every) = (it.agreement.deal, shop.sign_of_life());
+        let kept = shop.gateway.while_saying(deal, Phase::Delivering, every, keeping).await;
         let meter = self.tally.meter();
         let mut end = End {
             outcome,

@@ -10,7 +10,10 @@ use net::Body;
 use primitives::{Bytes, DealId, Digest};
 use sandbox::{Output, Run};
 use store::{Blob, Blobs, Expect, Tree, TreeEntry, TreeKind, TreeLimits, TreePath, store_tree};
-use tokio::io::{AsyncWriteExt as _, duplex};
+use tokio::{
+    io::{AsyncWriteExt as _, duplex},
+    time::Instant,
+};
 
 use crate::{
     error::Error,
@@ -21,6 +24,8 @@ use crate::{
 
 /// Bytes read from an output at once.
 const CHUNK: usize = 256 << 10;
+/// Blobs asked about at once: as many as surely fit into one header.
+const ASKED_AT_ONCE: usize = 4_096;
 
 /// Store what the run left, in order of path, as far as it is within `limit`; the tree's digest, or
 /// zero when it left nothing.
@@ -83,10 +88,28 @@ async fn keep_file(run: &dyn Run, output: &Output, blobs: &dyn Blobs) -> Result<
     stored.map_err(|source| Error::Store { operation: "keeping what a run left", source })
 }
 
-/// Hand a tree in, blob by blob, as far as the gateway does not have it.
-pub(crate) async fn hand_in(shop: &Workshop, deal: DealId, tree: Digest) -> Result<(), Error> {
-    const OPERATION: &str = "handing in an output";
+/// Hand a tree in, blob by blob, as far as the gateway does not have it; notes when it last
+/// `heard` from the gateway.
+pub(crate) async fn hand_in(
+    shop: &Workshop,
+    deal: DealId,
+    tree: Digest,
+    heard: &mut Instant,
+) -> Result<(), Error> {
     let blobs: Vec<Digest> = blobs_of(shop, Some(tree)).await.into_iter().collect();
+    for blobs in blobs.chunks(ASKED_AT_ONCE) {
+        hand_in_some(shop, deal, blobs.to_vec(), heard).await?;
+    }
+    Ok(())
+}
+
+async fn hand_in_some(
+    shop: &Workshop,
+    deal: DealId,
+    blobs: Vec<Digest>,
+    heard: &mut Instant,
+) -> Result<(), Error> {
+    const OPERATION: &str = "handing in an output";
     let question = ToGateway::Missing { deal, blobs };
     let missing: Missing = shop
         .gateway
@@ -98,7 +121,7 @@ pub(crate) async fn hand_in(shop: &Workshop, deal: DealId, tree: Digest) -> Resu
         let question = ToGateway::PutBlob { deal, blob };
         let body = Body::Reader(content);
         match shop.gateway.ask(OPERATION, &question, body, PATIENT).await? {
-            Done::Done => {}
+            Done::Done => *heard = Instant::now(),
             Done::Refused { why } => return Err(Error::Denied { operation: OPERATION, why }),
         }
     }

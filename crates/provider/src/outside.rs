@@ -12,11 +12,13 @@ use tokio::sync::watch;
 
 use crate::{
     error::{Error, story},
-    world::{AGAIN, Workshop},
+    world::Workshop,
 };
 
 /// How often a deal's slot is looked at while no block comes.
 const SELDOM: Duration = Duration::from_secs(30);
+/// How often while the chain cannot be asked.
+const OFTEN: Duration = Duration::from_secs(1);
 
 /// Wait until the chain ends the deal: a stop, unless one was `stopped` already, or the settling.
 pub(crate) async fn ended(shop: &Workshop, deal: DealId, stopped: bool) -> LeaseFact {
@@ -27,7 +29,7 @@ pub(crate) async fn ended(shop: &Workshop, deal: DealId, stopped: bool) -> Lease
             Ok(None) => next_head(&mut heads, SELDOM).await,
             Err(error) => {
                 shop.floor.trouble(story(&error));
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(OFTEN).await;
             }
         }
     }

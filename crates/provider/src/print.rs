@@ -23,7 +23,8 @@ const PIECE: usize = 64 << 10;
 pub(crate) async fn follow(shop: &Workshop, deal: DealId, task: TaskIndex, output: Output) {
     loop {
         match pieces(shop, deal, task, output).await {
-            Ok(()) => return,
+            // A gateway that will not have it is not asked again; the receipt does not depend on it.
+            Ok(()) | Err(Error::Denied { .. }) => return,
             Err(error) => {
                 tracing::debug!(%deal, error = &error as &dyn std::error::Error, "printing again");
                 tokio::time::sleep(AGAIN).await;

@@ -81,6 +81,11 @@ impl Workshop {
         Ok(head.time.max(self.world.clock.now()))
     }
 
+    /// How often long work is to be heard of: well within what the renter's side takes for silence.
+    pub(crate) fn sign_of_life(&self) -> Duration {
+        (self.config.rules.grace.duration() / 3).max(Duration::from_secs(1))
+    }
+
     /// The deal's slot at the network's depth.
     pub(crate) async fn slot(&self, deal: DealId) -> Result<market::Slot, Error> {
         let slot = self.world.settlement.slot(deal).await;

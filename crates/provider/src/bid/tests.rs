@@ -19,6 +19,9 @@ fn resources(cores: u64, gibi: u64) -> Resources {
     Resources { cpu: Millicores::cores(cores), memory, disk, gpus: 0 }
 }
 
+/// What makes a case one to refuse.
+type Spoil = fn(&mut Case);
+
 struct Case {
     offer: Offer,
     policy: Policy,
@@ -226,7 +229,7 @@ fn no_more_leases_than_the_owner_allows() {
 
 #[test]
 fn every_order_that_is_none_of_ours_is_refused_with_its_reason() {
-    let cases: [(&str, fn(&mut Case)); 14] = [
+    let cases: [(&str, Spoil); 14] = [
         ("has expired", |it| it.order.expiry = NOW),
         ("another gateway", |it| it.order.gateway = Address::ZERO),
         ("not the one that was ordered", |it| it.wish.os = None),

@@ -31,6 +31,10 @@ pub(super) enum Mood {
     Refusing,
     /// Signs while it runs, and no terminal receipt.
     RefusingTheEnd,
+    /// Signs, and will have nothing that is printed.
+    Deaf,
+    /// Signs, and takes a minute and a half for every blob.
+    Slow,
 }
 
 #[derive(Default)]
@@ -132,6 +136,9 @@ impl Gate {
                 self.known().deals.entry(deal).or_default().phases.push(phase);
                 header(&Done::Done)
             }
+            ToGateway::Print { .. } if self.known().mood == Mood::Deaf => {
+                header(&Done::Refused { why: "no room".into() })
+            }
             ToGateway::Print { deal, output, offset, .. } => {
                 header(&self.print(deal, output, offset, &body))
             }
@@ -143,6 +150,10 @@ impl Gate {
             }
             ToGateway::PutBlob { deal, blob } => {
                 assert_eq!(Digest::of(&body), blob);
+                let slow = self.known().mood == Mood::Slow;
+                if slow {
+                    tokio::time::sleep(std::time::Duration::from_secs(90)).await;
+                }
                 self.known().deals.entry(deal).or_default().blobs.insert(blob, body);
                 header(&Done::Done)
             }

@@ -249,3 +249,30 @@ async fn outputs_beyond_the_providers_disk_are_its_own_fault() {
     assert_eq!((receipt.outcome, receipt.amount), (Outcome::ProviderFault, Amount::ZERO));
     assert_eq!(seen.ending.expect("words").code, "disk-full");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_delivery_is_not_silent() {
+    let outputs = BTreeMap::from([("result".to_owned(), b"42".to_vec())]);
+    let hall = Hall::with(Script { outputs, ..lasting(12) }).await;
+    hall.gate.set(Mood::Slow);
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.until_over(deal).await;
+    let seen = hall.gate.deal(deal);
+    let told = seen.phases.iter().filter(|phase| **phase == Phase::Delivering).count();
+    // Two blobs of ninety seconds each, and a word every twenty.
+    assert!(told >= 8, "{told}");
+    assert_eq!(seen.last.expect("a terminal receipt").document.outcome, Outcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn printed_output_that_nobody_takes_delays_nothing() {
+    let spoken = Spoken { at: Duration::ZERO, stream: Stream::Stdout, words: b"hello".to_vec() };
+    let hall = Hall::with(Script { speech: vec![spoken], ..lasting(12) }).await;
+    hall.gate.set(Mood::Deaf);
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.pass(30).await;
+    assert_eq!(hall.stage(deal), None, "over within seconds of its end");
+    assert_eq!(hall.closing(deal).await.split.charge(), units(6_000));
+}

@@ -169,3 +169,35 @@ async fn lost_and_doubled_messages_change_nothing() {
         assert_eq!(String::from_utf8_lossy(&hall.gate.stdout(deal)), said, "seed {seed}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn receipts_go_on_after_a_signature_that_was_lost() {
+    // The fifth fact is the second co-signed receipt: the gateway has signed, and we forget it.
+    let mut hall = Hall::with(lasting(3_000)).await;
+    hall.log.crash_at(Position(5), Crash::Before);
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    for _ in 0..60 {
+        revive(&mut hall).await;
+        hall.pass(1).await;
+    }
+    let lease = hall.provider.as_ref().expect("it runs").status().leases.remove(0);
+    assert!(!lease.held && lease.amount >= Amount::new(500 * 55).expect("small"), "{lease:?}");
+    assert!(hall.gate.all_faults().is_empty());
+    assert_eq!(hall.gate.deal(deal).terminals.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_capacity_is_still_reserved_after_a_restart() {
+    let mut hall = Hall::with(lasting(3_000)).await;
+    let bid = hall.place(&work()).await;
+    hall.until_stage(hall.deal(&bid), "running").await;
+    let offered = hall.bid(&hall.request(&work(), 2)).await;
+    hall.crash().await;
+    hall.start().await;
+    let status = hall.provider.as_ref().expect("it runs").status();
+    assert_eq!(status.free.cpu.0, 0, "{status:?}");
+    assert_eq!(hall.bid(&hall.request(&work(), 2)).await, offered, "firm is firm");
+    let third = hall.price(&hall.request(&work(), 3)).await;
+    assert!(matches!(third, Some(BidAnswer::Busy { .. })), "{third:?}");
+}

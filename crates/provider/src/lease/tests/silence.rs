@@ -134,3 +134,16 @@ async fn a_chain_that_is_gone_for_a_minute_loses_nothing() {
     assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(60)));
     assert_eq!(hall.closing(deal).await.split.charge(), receipt.amount);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_of_another_key_is_no_signature() {
+    let hall = Hall::with(lasting(3_000)).await;
+    hall.gate.set(Mood::Forging);
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.until_stage(deal, "running").await;
+    hall.pass(60).await;
+    let status = hall.provider.as_ref().expect("it runs").status();
+    assert!(status.leases[0].held && status.leases[0].amount == Amount::ZERO, "{status:?}");
+    assert!(status.problem.is_some_and(|words| words.contains("not the renter key's")));
+}

@@ -157,6 +157,12 @@ impl Cgroup {
 
 /// End whatever still lives in the cgroup at `folder`, and remove it; `true` when it was there.
 pub(crate) fn remove(folder: &Path) -> bool {
+    // Whoever is frozen cannot die. Where there is no such file, nobody is.
+    for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        if folder.join(file).exists() {
+            let _ = fs::write(folder.join(file), word);
+        }
+    }
     for _ in 0..REMOVALS {
         match fs::remove_dir(folder) {
             Ok(()) => return true,

@@ -65,7 +65,8 @@ fn measure_into(folder: &OwnedFd, most: Bytes, depth: usize, content: &mut Conte
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => content.length.0 += length(&stat),
             FileType::Directory => {
-                if let Ok(inner) = openat(folder, &*name, FOLDER, Mode::empty()) {
+                // A folder that is closed to us as well hides nothing: it is opened.
+                if let Ok(inner) = open_folder(folder, &name) {
                     measure_into(&inner, most, depth + 1, content);
                 }
             }

@@ -20,9 +20,9 @@ mod native;
 mod scripted;
 #[cfg(target_os = "linux")]
 pub mod shim;
+
 #[cfg(not(target_os = "linux"))]
-#[path = "elsewhere.rs"]
-pub mod shim;
+mod elsewhere;
 
 mod runtime;
 
@@ -43,6 +43,9 @@ mod judge;
 mod outcome;
 mod spec;
 mod stopwatch;
+
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{Native, Shim, shim};
 
 pub use chain::{Beat, Chain};
 pub use error::Error;

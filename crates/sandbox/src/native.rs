@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use primitives::Digest;
 
 use crate::{
-    cgroup, disk,
+    disk,
     error::Error,
     folder::{Durability, Folder, read_record, write_record},
     isolation::Isolation,
@@ -186,11 +186,10 @@ fn wipe(folder: &Folder) -> Result<Wiped, Error> {
     if !kept::is_left(folder)? {
         return Err(Error::StillRunning { folder: folder.path().to_owned() });
     }
-    let cgroups: Vec<PathBuf> = read_record(&folder.cgroups())?.unwrap_or_default();
-    let removed = cgroups.iter().filter(|cgroup| cgroup::remove(cgroup)).count();
+    let cgroups = kept::clear_cgroups(folder)?;
     let wiped =
         disk::wipe(folder.path()).map_err(|error| Error::file("wiping", folder.path(), error))?;
-    Ok(Wiped { cgroups: removed as u64, ..wiped })
+    Ok(Wiped { cgroups, ..wiped })
 }
 
 /// The same path whatever becomes of the working folder; it need not exist.

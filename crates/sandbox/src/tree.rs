@@ -3,10 +3,13 @@
 //! In: the first process. Out: processor time (its own, and of all that it and its children waited
 //! for) and resident memory. Processes nobody waits for are missed; cgroups miss none.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use primitives::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a tree is looked through for processes that were not told yet.
+const ROUNDS: u32 = 64;
 
 /// A reading over all living processes of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,11 +28,20 @@ pub(crate) fn read(root: Pid) -> Reading {
     })
 }
 
-/// Send `signal` to everything below `root`, but not to it.
+/// Send `signal` to everything below `root`, but not to it, until there is nobody new: whoever was
+/// told to stop makes no more children.
 pub(crate) fn signal(root: Pid, signal: Signal) {
-    for pid in members(root).into_iter().filter(|pid| *pid != root) {
-        // Whoever ended meanwhile needs no signal.
-        let _ = kill_process(pid, signal);
+    let mut told = BTreeSet::from([root.as_raw_nonzero()]);
+    for _ in 0..ROUNDS {
+        let fresh = members(root).into_iter().filter(|pid| told.insert(pid.as_raw_nonzero()));
+        let fresh: Vec<Pid> = fresh.collect();
+        if fresh.is_empty() {
+            return;
+        }
+        for pid in fresh {
+            // Whoever ended meanwhile needs no signal.
+            let _ = kill_process(pid, signal);
+        }
     }
 }
 

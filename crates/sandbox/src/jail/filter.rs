@@ -11,7 +11,7 @@ use seccompiler::{
     SeccompFilter, SeccompRule,
 };
 
-use super::calls::{EVERYWHERE, HERE};
+use super::calls::{EVERYWHERE, HERE, UNNAMED};
 
 /// Every way to ask `clone` for a name space of one's own.
 const NEW_SPACES: i32 = libc::CLONE_NEWCGROUP
@@ -48,7 +48,7 @@ pub(super) fn program() -> Result<BpfProgram, BackendError> {
 
 fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        EVERYWHERE.iter().chain(HERE).map(|(_, call)| (*call, Vec::new())).collect();
+        EVERYWHERE.iter().chain(UNNAMED).chain(HERE).map(|(_, call)| (*call, Vec::new())).collect();
     let mask = u64::from(NEW_SPACES.cast_unsigned());
     rules.insert(libc::SYS_clone, vec![all(&[when(0, SeccompCmpOp::MaskedEq(mask), 0)?])?]);
     let typing: Result<Vec<_>, _> =

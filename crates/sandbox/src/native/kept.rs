@@ -9,7 +9,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     mem::MaybeUninit,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Mutex,
     time::Duration,
 };
@@ -26,6 +26,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use super::kernel::{blocking, file};
 use crate::{
+    cgroup,
     chain::{Beat, Chain},
     disk,
     error::Error,
@@ -221,6 +222,8 @@ fn progress(folder: &Folder) -> Result<Progress, Error> {
     let exit: Option<ExitRecord> = read_record(&folder.exit())?;
     let state: Option<State> = read_record(&folder.state())?;
     let watch = state.as_ref().and_then(|state| state.watch);
+    // A program that tidies up after its time is not billed for it.
+    let limit = state.as_ref().map_or(Duration::ZERO, |state| state.limit);
     let exit = match (exit, keeper, &state) {
         (None, None, Some(_)) => Some(lose(folder, watch.is_some())?),
         (exit, ..) => exit,
@@ -235,7 +238,7 @@ fn progress(folder: &Folder) -> Result<Progress, Error> {
         (None, Some(_), None) => (Phase::Starting, Duration::ZERO, Duration::ZERO),
         (None, Some(_), Some(watch)) => {
             let phase = if watch.is_held() { Phase::Paused } else { Phase::Running };
-            (phase, watch.elapsed(now), watch.held(now))
+            (phase, watch.elapsed(now).min(limit), watch.held(now))
         }
     };
     Ok(Progress {
@@ -247,8 +250,10 @@ fn progress(folder: &Folder) -> Result<Progress, Error> {
     })
 }
 
-/// Write the record that a dead shim could not; time ends at its last sample.
+/// Write the record that a dead shim could not; time ends at its last sample. Work that was held when
+/// the shim died cannot die by itself, so its cgroups go first.
 fn lose(folder: &Folder, started: bool) -> Result<ExitRecord, Error> {
+    clear_cgroups(folder)?;
     let (beats, end) = samples(folder, Cursor::default())?;
     let last = beats.last().map(|beat| beat.sample).unwrap_or_default();
     let record = ExitRecord {
@@ -267,6 +272,14 @@ fn lose(folder: &Folder, started: bool) -> Result<ExitRecord, Error> {
     };
     write_record(&folder.exit(), &record, Durability::PowerCut)?;
     Ok(record)
+}
+
+/// End what lives in the cgroups of the run and remove them; how many there were.
+pub(super) fn clear_cgroups(folder: &Folder) -> Result<u64, Error> {
+    let cgroups: Vec<PathBuf> = read_record(&folder.cgroups())?.unwrap_or_default();
+    // Every one must be thawed before any can be emptied: they hold the same processes.
+    let removed = cgroups.iter().rev().filter(|cgroup| cgroup::remove(cgroup)).count();
+    Ok(removed as u64)
 }
 
 /// The samples from `start` on, checked; a last line that is not whole yet is left for later.

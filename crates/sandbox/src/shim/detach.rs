@@ -8,6 +8,7 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     process::ExitCode,
+    time::Duration,
 };
 
 use rustix::{
@@ -90,8 +91,8 @@ fn take(folder: &Folder) -> io::Result<File> {
     }
     let mode = Mode::RUSR | Mode::WUSR;
     mknodat(rustix::fs::CWD, folder.control(), FileType::Fifo, mode, 0)?;
-    write_record(&folder.state(), &State { watch: None }, Durability::Death)
-        .map_err(io::Error::other)?;
+    let state = State { watch: None, limit: Duration::ZERO };
+    write_record(&folder.state(), &state, Durability::Death).map_err(io::Error::other)?;
     Ok(lock)
 }
 

@@ -159,12 +159,12 @@ impl<'a> Keeper<'a> {
         };
         let mut ready = [false; 4];
         {
-            let sources = [
-                Some(self.jail.words.as_fd()),
-                Some(self.control.as_fd()),
-                self.logs[0].source(now),
-                self.logs[1].source(now),
-            ];
+            // What the program says waits in its pipe until it is known to run, so that no word is
+            // ever seen before readiness.
+            let [stdout, stderr] =
+                self.logs.each_ref().map(|log| log.source(now).filter(|_| self.watch.is_some()));
+            let sources =
+                [Some(self.jail.words.as_fd()), Some(self.control.as_fd()), stdout, stderr];
             let places: Vec<usize> = (0..4).filter(|it| sources[*it].is_some()).collect();
             let mut polled: Vec<PollFd<'_>> = sources
                 .iter()
@@ -292,11 +292,12 @@ impl<'a> Keeper<'a> {
             self.kill();
         }
         let Some(watch) = self.watch.filter(|watch| !watch.is_held()) else { return Ok(()) };
-        if watch.elapsed(now) >= self.spec.limits.time.duration() {
+        let limit = self.spec.limits.time.duration();
+        if watch.elapsed(now) >= limit {
             self.end(Reason::Time, LAST_WORDS, now)?;
         }
         if self.due.sample <= now {
-            let sample = self.meter.read(&self.cgroup, milliseconds(watch.elapsed(now)));
+            let sample = self.meter.read(&self.cgroup, milliseconds(watch.elapsed(now).min(limit)));
             self.journal.append(sample)?;
             // Samples keep their rhythm; a machine that slept does not make up for what it missed.
             self.due.sample = (self.due.sample + SAMPLE_EVERY).max(now);
@@ -353,8 +354,8 @@ impl<'a> Keeper<'a> {
 
     /// Write down where the run stands.
     fn tell(&self) -> io::Result<()> {
-        write_record(&self.folder.state(), &State { watch: self.watch }, Durability::Death)
-            .map_err(io::Error::other)
+        let state = State { watch: self.watch, limit: self.spec.limits.time.duration() };
+        write_record(&self.folder.state(), &state, Durability::Death).map_err(io::Error::other)
     }
 
     fn finish(mut self) -> io::Result<ExitRecord> {

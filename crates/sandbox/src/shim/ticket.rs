@@ -1,6 +1,6 @@
 //! What the shim is told, what it tells about itself, and what its cgroup is called.
 
-use std::io;
+use std::{io, time::Duration};
 
 use primitives::Digest;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub(crate) struct Ticket {
 pub(crate) struct State {
     /// Runs since readiness.
     pub(crate) watch: Option<Stopwatch>,
+    /// Running time that counts at most.
+    pub(crate) limit: Duration,
 }
 
 /// The name of the run's cgroup: one per run folder.

@@ -10,13 +10,16 @@ use std::{
 
 use sandbox::{Chain, Error, Outcome, Phase, Runtime};
 
-use crate::bench::{Bench, PATIENCE, processes, shell, until, until_running};
+use crate::bench::{Bench, PATIENCE, kill_shims, mark, processes, shell, until, until_running};
 
 /// Set for the copy of this program that plays a provider; its value is the run folder.
 const PROVIDER: &str = "PLAZA_TEST_PROVIDER";
 
+/// What its work sleeps.
+const MARK: &str = "PLAZA_TEST_MARK";
+
 /// A long run that says where it is.
-fn script(mark: u32) -> String {
+fn script(mark: &str) -> String {
     format!("echo on; sleep {mark} & while [ ! -e out/end ]; do sleep 0.05; done; echo end")
 }
 
@@ -25,7 +28,8 @@ fn script(mark: u32) -> String {
 async fn a_provider() {
     let Some(folder) = std::env::var_os(PROVIDER) else { return };
     let bench = Bench::at(Path::new(&folder).parent().expect("a folder"));
-    let run = bench.start(&shell(&script(98_762))).await;
+    let mark = std::env::var(MARK).expect("a mark");
+    let run = bench.start(&shell(&script(&mark))).await;
     until(&*run, |progress| progress.stdout > 0).await;
     println!("\nstarted");
     tokio::time::sleep(PATIENCE).await;
@@ -33,10 +37,11 @@ async fn a_provider() {
 
 #[tokio::test]
 async fn a_run_goes_on_when_its_provider_is_killed_and_the_next_one_finds_it() {
-    let bench = Bench::new();
+    let (bench, mark) = (Bench::new(), mark());
     let mut provider = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "adoption::a_provider", "--nocapture"])
         .env(PROVIDER, bench.folder())
+        .env(MARK, &mark)
         .stdout(Stdio::piped())
         .spawn()
         .expect("a provider");
@@ -59,7 +64,7 @@ async fn a_run_goes_on_when_its_provider_is_killed_and_the_next_one_finds_it() {
     let done = bench.finish(&*run).await;
     assert_eq!(done.exit.ending.outcome, Outcome::Completed);
     assert_eq!(done.stdout, "on\nend\n");
-    assert_eq!(processes("98762"), [0; 0]);
+    assert_eq!(processes(&mark), [0; 0]);
 }
 
 #[tokio::test]
@@ -78,31 +83,38 @@ async fn a_run_that_ended_unwatched_is_found_with_its_record() {
 
 #[tokio::test]
 async fn when_the_shim_dies_so_does_the_work_and_the_run_is_lost() {
-    let bench = Bench::new();
-    let run = bench.start(&shell(&script(98_763))).await;
+    let (bench, mark) = (Bench::new(), mark());
+    let run = bench.start(&shell(&script(&mark))).await;
     until(&*run, |progress| progress.stdout > 0).await;
     until(&*run, |progress| progress.elapsed > Duration::from_millis(1_100)).await;
-    assert_eq!(processes("98763").len(), 2, "the shell and its sleep");
-    for shim in shims(&bench.folder()) {
-        // SAFETY: a signal to a process that this test started.
-        unsafe { libc::kill(shim, libc::SIGKILL) };
-    }
+    assert_eq!(processes(&mark).len(), 2, "the shell and its sleep");
+    kill_shims(&bench.folder());
     let progress = until(&*run, |progress| progress.exit().is_some()).await;
     let exit = progress.exit().expect("ended").clone();
     assert_eq!(exit.ending.outcome, Outcome::Lost);
     assert!(exit.ending.outcome.is_the_machines_fault());
     let last = run.samples(0).await.expect("unbroken").last().expect("a sample").sample;
     assert_eq!(exit.elapsed_ms, last.at_ms, "nothing after the last sample counts");
-    let deadline = Instant::now() + PATIENCE;
-    while !processes("98763").is_empty() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(processes("98763"), [0; 0]);
+    until_gone(&mark).await;
     let again = bench.runtime.adopt(&bench.folder()).await.expect("found").expect("a run");
     assert_eq!(again.progress().await.expect("progress").exit(), Some(&exit));
     let wiped = bench.runtime.wipe(&bench.folder()).await.expect("wiped");
     assert!(!bench.folder().exists());
     assert!(wiped.files > 3, "{wiped:?}");
+}
+
+#[tokio::test]
+async fn work_that_is_held_dies_with_its_shim_too() {
+    let (bench, mark) = (Bench::new(), mark());
+    let run = bench.start(&shell(&format!("echo on; sleep {mark}"))).await;
+    until(&*run, |progress| progress.stdout > 0).await;
+    run.pause().await.expect("told");
+    until(&*run, |progress| progress.phase == Phase::Paused).await;
+    kill_shims(&bench.folder());
+    let progress = until(&*run, |progress| progress.exit().is_some()).await;
+    assert_eq!(progress.exit().map(|exit| exit.ending.outcome), Some(Outcome::Lost));
+    until_gone(&mark).await;
+    bench.runtime.wipe(&bench.folder()).await.expect("wiped");
 }
 
 #[tokio::test]
@@ -148,12 +160,10 @@ fn no_wall_clock_is_read() {
     }
 }
 
-/// The shims of a run folder.
-fn shims(folder: &Path) -> Vec<i32> {
-    let me = i32::try_from(std::process::id()).expect("a process");
-    processes(&folder.display().to_string())
-        .into_iter()
-        .filter_map(|pid| i32::try_from(pid).ok())
-        .filter(|pid| *pid != me)
-        .collect()
+async fn until_gone(mark: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !processes(mark).is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(processes(mark), [0; 0]);
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -95,6 +96,31 @@ impl Bench {
         self.runtime.wipe(run.folder()).await.expect("wiped");
         done
     }
+}
+
+/// A test that fails must not leave its work running.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if matches!(self.scratch, Scratch::Own(_)) {
+            kill_shims(&self.folder());
+        }
+    }
+}
+
+/// Kill the shims of a run folder without a word.
+pub(crate) fn kill_shims(folder: &Path) {
+    let me = std::process::id();
+    for shim in processes(&folder.display().to_string()).into_iter().filter(|pid| *pid != me) {
+        let shim = i32::try_from(shim).expect("a process");
+        // SAFETY: a signal to a process that this test started.
+        unsafe { libc::kill(shim, libc::SIGKILL) };
+    }
+}
+
+/// A number of seconds that no other test sleeps, by which processes of this one are found.
+pub(crate) fn mark() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{}{:03}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What is left of a run.

@@ -4,21 +4,21 @@ use std::{fs, path::Path};
 
 use sandbox::{Outcome, Runtime};
 
-use crate::bench::{Bench, processes, shell};
+use crate::bench::{Bench, mark, processes, shell};
 
 const RUNS: usize = 120;
 
 #[tokio::test]
 async fn a_hundred_runs_leave_no_mount_cgroup_descriptor_process_or_folder() {
-    let bench = Bench::new();
+    let (bench, mark) = (Bench::new(), mark());
     let before = Left::now();
     for number in 0..RUNS {
         let script = match number % 3 {
-            0 => "echo x >out/x",
-            1 => "sleep 98765 & exit 1",
-            _ => "mkdir -p a/b/c; kill -KILL $$",
+            0 => "echo x >out/x".to_owned(),
+            1 => format!("sleep {mark} & exit 1"),
+            _ => "mkdir -p a/b/c; kill -KILL $$".to_owned(),
         };
-        let run = bench.start(&shell(script)).await;
+        let run = bench.start(&shell(&script)).await;
         let done = bench.finish(&*run).await;
         assert_ne!(done.exit.ending.outcome, Outcome::SandboxFault, "{done:?}");
         assert!(!bench.folder().exists());
@@ -27,7 +27,7 @@ async fn a_hundred_runs_leave_no_mount_cgroup_descriptor_process_or_folder() {
     assert_eq!(after.mounts, before.mounts);
     assert_eq!(after.descriptors, before.descriptors);
     assert_eq!(after.cgroups(&bench.folder()), 0);
-    assert_eq!(processes("98765"), [0; 0]);
+    assert_eq!(processes(&mark), [0; 0]);
     assert_eq!(processes(&bench.folder().display().to_string()), [0; 0]);
     assert_eq!(fs::read_dir(bench.scratch.path()).expect("a folder").count(), 0);
     let nothing = bench.runtime.wipe(&bench.folder()).await.expect("wiped");

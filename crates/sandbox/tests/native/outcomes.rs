@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 use primitives::{Bytes, Seconds};
 use sandbox::{Outcome, Preparation, Runtime, Spec, Stream, Wall};
 
-use crate::bench::{Bench, Done, shell, text, until, until_running};
+use crate::bench::{Bench, Done, mark, processes, shell, text, until, until_running};
 
 fn check(done: &Done, outcome: Outcome, words: &str) {
     let ending = &done.exit.ending;
@@ -24,6 +24,7 @@ async fn a_program_that_succeeds() {
     assert_eq!(done.stderr, "oops\n");
     assert_eq!((done.exit.exit_code, done.exit.signal), (Some(0), None));
     assert!(done.exit.started && done.exit.samples >= 2);
+    assert_eq!(done.exit.paused_ms, 0);
     assert_eq!(done.exit.usage().elapsed, Seconds(1));
     assert_eq!(done.exit.exit_status(), 0);
 }
@@ -219,10 +220,10 @@ async fn words_arrive_while_the_program_runs() {
 
 #[tokio::test]
 async fn what_the_program_leaves_running_ends_with_it() {
-    let bench = Bench::new();
-    let done = bench.run(&shell("setsid sleep 98761 & echo on")).await;
+    let (bench, mark) = (Bench::new(), mark());
+    let done = bench.run(&shell(&format!("setsid sleep {mark} & echo on"))).await;
     check(&done, Outcome::Completed, "exited with 0");
-    assert_eq!(crate::bench::processes("98761"), [0; 0]);
+    assert_eq!(processes(&mark), [0; 0]);
 }
 
 #[tokio::test]

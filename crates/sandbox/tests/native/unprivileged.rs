@@ -11,7 +11,7 @@ use std::{
 use primitives::Bytes;
 use sandbox::{Error, Outcome, Phase, Runtime, Wall};
 
-use crate::bench::{Bench, processes, shell, until};
+use crate::bench::{Bench, mark, processes, shell, until};
 
 /// Set for the copy of this program that runs as nobody; its value is a folder of its own.
 const NOBODY: &str = "PLAZA_TEST_NOBODY";
@@ -72,23 +72,26 @@ async fn as_nobody() {
     let done = bench.run(&shell("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")).await;
     assert!(done.exit.cpu_ms > 10, "{done:?}");
 
-    let mut spec = shell("head -c 300M /dev/zero | tail -c 300M >out/x; sleep 60");
-    spec.limits.resources.memory = Bytes::mebi(64);
     if walls.memory == Wall::PerProcess {
-        spec.arguments[1] = "(head -c 40M /dev/zero | tail -c 40M; sleep 60) & \
-                             (head -c 40M /dev/zero | tail -c 40M; sleep 60) & wait"
-            .to_owned();
-        spec.arguments[1] = "head -c 300M /dev/zero | tail -c 300M >out/x".to_owned();
+        let mut spec = shell("head -c 300M /dev/zero | tail -c 300M >out/x");
+        spec.limits.resources.memory = Bytes::mebi(64);
         let done = bench.run(&spec).await;
         assert_ne!(done.exit.ending.outcome, Outcome::OutOfMemory, "no kernel evidence: {done:?}");
         assert_ne!(done.exit.ending.outcome, Outcome::Completed, "{done:?}");
+        let forty = "(head -c 40M /dev/zero; sleep 60) | tail -c 40M >/dev/null";
+        spec.arguments[1] = format!("{forty} & {forty} & wait");
+        let done = bench.run(&spec).await;
+        assert_eq!(done.exit.ending.outcome, Outcome::Killed, "{done:?}");
+        assert!(done.exit.ending.cause.contains("64 MiB are agreed"), "{done:?}");
     }
 
-    let mut spec = shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 98766 & done; sleep 98766");
+    let mark = mark();
+    let many = format!("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep {mark} & done; sleep {mark}");
+    let mut spec = shell(&many);
     spec.limits.processes = 6;
     let run = bench.start(&spec).await;
     until(&*run, |progress| progress.stderr > 0 || progress.exit().is_some()).await;
-    assert!(processes("98766").len() <= 7, "bounded");
+    assert!(processes(&mark).len() <= 7, "bounded");
     if run.progress().await.expect("progress").exit().is_none() {
         run.stop(Duration::ZERO).await.expect("told");
     }

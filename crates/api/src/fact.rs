@@ -1,7 +1,7 @@
 //! `/v1/jobs/{job}/facts`: what happened to a job and its deals, as it happens.
 //!
 //! Upon a request: every fact so far, then each new one, as server-sent events whose id is the
-//! fact's number; the stream ends when the job is over. Upon `Last-Event-ID`: only what came after.
+//! fact's position in the gateway's journal, from 1 and growing; the stream ends when the job is over. Upon `Last-Event-ID`: only what came after.
 //! Upon a request after the last fact of a job that is over: 204, so that browsers stop asking.
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 struct Feed {
     world: World,
     job: JobId,
-    next: u64,
+    seen: u64,
     waiting: VecDeque<(u64, Record)>,
     changed: watch::Receiver<u64>,
     over: bool,
@@ -43,21 +43,22 @@ pub(crate) async fn fact_feed(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let job = world.job(&name)?.id;
-    let next = seen(&headers)?.map_or(0, |last| last.saturating_add(1));
+    let seen = seen(&headers)?;
     let changed = world.broker.changed();
-    let waiting: VecDeque<_> = world.broker.records(job, next).await?.into();
+    let waiting: VecDeque<_> = world.broker.records(job, seen).await?.into();
     let over = world.job(&name)?.conclusion.is_some();
-    if over && waiting.is_empty() && next > 0 {
+    if over && waiting.is_empty() && seen > 0 {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let feed = Feed { world, job, next, waiting, changed, over: false };
+    let feed = Feed { world, job, seen, waiting, changed, over: false };
     Ok(Sse::new(feed.events()).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
 }
 
-fn seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+/// The number of the last fact seen; 0 is before the first.
+fn seen(headers: &HeaderMap) -> Result<u64, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
-    number.map(Some).ok_or_else(|| Problem::malformed("Last-Event-ID is not the number of a fact"))
+    number.ok_or_else(|| Problem::malformed("Last-Event-ID is not the number of a fact"))
 }
 
 impl Feed {
@@ -74,7 +75,7 @@ impl Feed {
     async fn next(&mut self) -> Option<(u64, Record)> {
         loop {
             if let Some((number, record)) = self.waiting.pop_front() {
-                self.next = number + 1;
+                self.seen = number;
                 self.over |= matches!(record.fact, Fact::Job(JobFact::Done(_)));
                 return Some((number, record));
             }
@@ -82,7 +83,7 @@ impl Feed {
                 return None;
             }
             self.changed.mark_unchanged();
-            match self.world.broker.records(self.job, self.next).await {
+            match self.world.broker.records(self.job, self.seen).await {
                 Ok(records) if records.is_empty() => self.changed.changed().await.ok()?,
                 Ok(records) => self.waiting.extend(records),
                 Err(error) => {

@@ -102,6 +102,12 @@ pub(crate) fn make(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Keep others from a file that a library made.
+pub(crate) fn close(path: &Path) -> Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+        .doing(|| format!("closing {} to others", path.display()))
+}
+
 /// The one line of text in a file; `None` when there is no such file.
 pub(crate) fn line(path: &Path) -> Result<Option<String>> {
     let mut text = String::new();

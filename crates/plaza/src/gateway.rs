@@ -159,6 +159,7 @@ fn open_chain(place: &Path, keys: &Keys, clock: Arc<SystemClock>) -> Result<Insi
     let mut config = chain::Config::local(id, accounts, clock);
     config.place = Place::File(file.clone());
     let chain = Chain::open(config).doing(|| format!("opening the chain in {}", file.display()))?;
+    folder::close(&file)?;
     Ok(Inside::new(chain))
 }
 

@@ -105,7 +105,11 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     let runs = place.join("runs");
     folder::make(&runs)?;
     let runtime = Native::new(Shim::this_binary([SHIM]));
-    let isolation = runtime.probe(&place.join("probe")).await.map_err(|error| {
+    let probe = place.join("probe");
+    let isolation = runtime.probe(&probe).await;
+    // Empty by now; what is left of it is in nobody's way.
+    let _ = std::fs::remove_dir(&probe);
+    let isolation = isolation.map_err(|error| {
         Failure::new("this machine cannot shut work in").because(&error).advise(
             "see what is missing: plaza doctor; a network without a provider: plaza up --no-provider",
         )

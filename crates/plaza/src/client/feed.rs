@@ -27,11 +27,11 @@ struct Reading {
 }
 
 impl Client {
-    /// The facts of a job from number `from` on, until it is over.
-    pub(crate) async fn facts(&self, job: JobId, from: u64) -> Result<Feed> {
+    /// The facts of a job after position `seen` (0 for all), until it is over.
+    pub(crate) async fn facts(&self, job: JobId, seen: u64) -> Result<Feed> {
         let mut request = self.request(Method::GET, &format!("v1/jobs/{job}/facts"));
-        if let Some(last) = from.checked_sub(1) {
-            request = request.header("last-event-id", last.to_string());
+        if seen > 0 {
+            request = request.header("last-event-id", seen.to_string());
         }
         let response = answered(request).await?;
         let pieces: Pieces = match response.status() {

@@ -53,7 +53,7 @@ pub(crate) enum End {
 /// What is known while following.
 #[derive(Default)]
 struct Known {
-    next: u64,
+    seen: u64,
     rate: Rate,
     cap: Amount,
     opened: bool,
@@ -135,7 +135,7 @@ impl Following<'_> {
         progress: &Progress,
     ) -> std::result::Result<bool, Trouble> {
         let client = self.client_now().await.map_err(Trouble::Away)?;
-        let mut feed = client.facts(self.job, known.next).await.map_err(Trouble::Away)?;
+        let mut feed = client.facts(self.job, known.seen).await.map_err(Trouble::Away)?;
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
@@ -143,7 +143,7 @@ impl Following<'_> {
                     Some((number, record)) => {
                         *away = None;
                         self.take(&client, record.fact, known, progress).await?;
-                        known.next = number + 1;
+                        known.seen = number;
                         if known.done || (self.detach && known.opened) {
                             return Ok(true);
                         }

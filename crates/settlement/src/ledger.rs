@@ -98,8 +98,7 @@ impl Ledger {
     pub fn seal(&self) {
         let mut inner = self.inner();
         let head = inner.next_head(self.shared.clock.now());
-        let book = inner.newest().1.clone();
-        inner.push(head, book);
+        inner.seal(head);
         self.publish(&inner);
     }
 
@@ -208,6 +207,16 @@ impl Inner {
         let parent = self.newest().0;
         let number = parent.number + 1;
         Head { number, hash: block_hash(number, parent.hash), time: parent.time.max(now) }
+    }
+
+    fn seal(&mut self, head: Head) {
+        match self.blocks.back_mut() {
+            Some((newest, _)) if self.depth == 0 => *newest = head,
+            _ => {
+                let book = self.newest().1.clone();
+                self.push(head, book);
+            }
+        }
     }
 
     fn carry_out(&mut self, call: &Call, head: Head, context: Context) -> Result<(), Refusal> {

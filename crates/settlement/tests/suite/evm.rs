@@ -13,7 +13,12 @@ use chain::{BaseFee, Chain, Config, GenesisAccount, Sealing};
 use market::Terms;
 use primitives::Clock;
 use settlement::{
-    Call, Depth, Error, Evm, Network, Pace, Sent, Settlement, authorisation_digest, deploy,
+    Call, Depth, Error, Evm, Http, Network, Pace, Rpc, Sent, Settlement, authorisation_digest,
+    deploy,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
 };
 
 use crate::{
@@ -178,6 +183,64 @@ async fn an_announced_block_is_seen_without_asking_again_and_again() {
     assert_eq!((seen.number, seen.hash), (block.header.number, block.header.hash()));
 }
 
+/// The chain behind HTTP on a port of this machine.
+async fn served(chain: &Chain) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let chain = chain.clone();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(answer(chain.clone(), socket));
+        }
+    });
+    format!("http://{address}")
+}
+
+/// One connection: request after request until the client closes it.
+async fn answer(chain: Chain, socket: TcpStream) -> std::io::Result<()> {
+    let (read, mut write) = socket.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if read.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            match line.trim().to_lowercase().split_once(": ") {
+                Some(("content-length", bytes)) => length = bytes.parse().unwrap(),
+                None if line.trim().is_empty() => break,
+                _ => {}
+            }
+        }
+        let mut request = vec![0; length];
+        read.read_exact(&mut request).await?;
+        let body = chain.handle(&request).await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        write.write_all(&[head.as_bytes(), &body].concat()).await?;
+    }
+}
+
+#[tokio::test]
+async fn a_network_is_set_up_and_used_over_http() {
+    let chain = Chain::open(Config::local(CHAIN_ID, [], Hand::new())).unwrap();
+    let http: Arc<dyn Rpc> = Arc::new(Http::new(&served(&chain).await).unwrap());
+    let owner = Who::Owner.key();
+    let network = deploy(http.clone(), &owner, &plan()).await.unwrap().network;
+    let token = network.contracts.token;
+    let evm = Evm::open(http, network, owner, quick()).await.unwrap();
+    let to = Who::Stranger.address();
+    assert!(sent(&evm, Call::Mint { token, to, amount: amount(5) }).await);
+    assert_eq!(evm.balances(token, to).await.unwrap().wallet, amount(5));
+    let refused = evm.with_key(Who::Renter.key());
+    let Sent::Refused(refusal) =
+        refused.send(Call::Mint { token, to, amount: amount(5) }).await.unwrap()
+    else {
+        panic!("it is not the owner")
+    };
+    assert!(refusal.error.starts_with("OwnableUnauthorizedAccount"), "{refusal}");
+}
+
 #[tokio::test]
 async fn a_transaction_whose_handing_over_was_cut_is_handed_over_again() {
     let net = instant().await;
@@ -229,6 +292,23 @@ async fn a_transaction_that_no_block_takes_is_replaced_at_a_higher_fee() {
         assert!(after >= before + before / 10, "{before} then {after}");
     }
     assert!(forms.iter().any(|form| *form.tx_hash() == mined.tx));
+}
+
+#[tokio::test]
+async fn whoever_waits_too_long_is_told_so_and_later_calls_are_not_stuck_behind() {
+    let net = net(Sealing::Manual, BaseFee::Fixed(0)).await;
+    let hasty = Pace { answer: Duration::from_millis(20), ..impatient() };
+    let evm = net.evm(Who::Owner, hasty).await;
+    // The node loses the transaction as well.
+    net.wire.lose.store(1, Ordering::SeqCst);
+    let unknown = evm.send(net.mint(5)).await.unwrap_err();
+    assert!(matches!(unknown, Error::Unconfirmed { .. }) && unknown.is_retryable(), "{unknown}");
+    assert!(evm.send(net.mint(7)).await.is_err());
+    eventually("both are sealed", async || {
+        net.chain.seal().await.unwrap();
+        net.stranger(&evm).await == 12
+    })
+    .await;
 }
 
 #[tokio::test]

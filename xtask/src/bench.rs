@@ -15,6 +15,7 @@ pub(crate) fn bench(root: &Path, name: &str) -> Result<()> {
         let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
         bail!("there is no benchmark {name} in {EXAMPLES}; there is: {known}");
     }
+    run(root, "cargo build --release --locked --package plaza")?;
     run(root, &format!("cargo run --release --locked --package sim --example {name}"))
 }
 

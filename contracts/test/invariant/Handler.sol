@@ -54,15 +54,15 @@ contract Handler is Stage {
         give(stranger, amount);
         vm.prank(stranger);
         dollar.approve(address(escrow), amount);
-        bytes memory data = abi.encodeCall(IEscrow.deposit, (address(dollar), account, amount));
-        if (attempt(stranger, data, true)) wanted[account] += amount;
+        bytes memory message = abi.encodeCall(IEscrow.deposit, (address(dollar), account, amount));
+        if (attempt(stranger, message, true)) wanted[account] += amount;
     }
 
     function withdraw(uint256 seed) external atClock {
         address account = accounts[draw(seed, "account", 3)];
         uint256 amount = draw(seed, "amount", wanted[account] + wanted[account] / 8);
-        bytes memory data = abi.encodeCall(IEscrow.withdraw, (address(dollar), account, amount));
-        if (attempt(account, data, amount <= wanted[account])) wanted[account] -= amount;
+        bytes memory message = abi.encodeCall(IEscrow.withdraw, (address(dollar), account, amount));
+        if (attempt(account, message, amount <= wanted[account])) wanted[account] -= amount;
     }
 
     function collect() external atClock {
@@ -88,18 +88,18 @@ contract Handler is Stage {
         bool opens = t.cap != 0 && t.acceptBy <= clock + LEAD && t.acceptBy < t.expiry
             && t.feeBps == feeBps && listed && pointsHere && pausedUntil <= clock;
         bytes memory bid = sign(t.provider == renter ? SELF_KEY : PROVIDER_KEY, id);
-        bytes memory data;
+        bytes memory message;
         if (pull) {
             give(t.renter, total);
             bytes32 digest =
                 receiveDigest(address(dollar), t.renter, total, uint256(t.acceptBy) + 1, id);
             bytes memory consent = sign(secretOf(t.renter), digest);
-            data = abi.encodeCall(IEscrow.openWithAuthorization, (t, consent, bid));
+            message = abi.encodeCall(IEscrow.openWithAuthorization, (t, consent, bid));
         } else {
             opens = opens && total <= wanted[t.renter];
-            data = abi.encodeCall(IEscrow.open, (t, sign(secretOf(t.renter), id), bid));
+            message = abi.encodeCall(IEscrow.open, (t, sign(secretOf(t.renter), id), bid));
         }
-        if (!attempt(stranger, data, opens)) return;
+        if (!attempt(stranger, message, opens)) return;
         if (!pull) wanted[t.renter] -= total;
         wanted[stranger] += t.openFee;
         slots[id] = Deal(t.cap, 0, 0, 0, State.Open);
@@ -170,8 +170,8 @@ contract Handler is Stage {
         (bytes memory a, bytes memory b, bool signed) = drawSignatures(seed, t, r);
         bool allowed = signed && d.takesReceipts(t, windows, clock) && extra <= t.grace
             && d.within(t, windows, r, extra, clock) && r.amount >= d.floor;
-        bytes memory data = abi.encodeCall(IEscrow.claim, (t, r, a, b, extra));
-        if (!attempt(t.provider, data, allowed)) return;
+        bytes memory message = abi.encodeCall(IEscrow.claim, (t, r, a, b, extra));
+        if (!attempt(t.provider, message, allowed)) return;
         slots[id] = Deal(d.locked, r.amount, clock + WINDOW, extra, State.Claimed);
     }
 
@@ -309,22 +309,25 @@ contract Handler is Stage {
         attemptExit(t, id, abi.encodeCall(IEscrow.expire, (t)), allowed, d.floor);
     }
 
-    function attempt(address sender, bytes memory data, bool allowed) private returns (bool done) {
+    function attempt(address sender, bytes memory message, bool allowed)
+        private
+        returns (bool done)
+    {
         vm.prank(sender);
-        (done,) = address(escrow).call(data);
+        (done,) = address(escrow).call(message);
         vm.assertEq(done, allowed, "the model decides otherwise");
-        ++times[bytes4(data)][done];
+        ++times[bytes4(message)][done];
     }
 
     function attemptExit(
         Terms memory t,
         bytes32 id,
-        bytes memory data,
+        bytes memory message,
         bool allowed,
         uint256 amount
     ) private {
         uint256 before = owedInside();
-        if (!attempt(stranger, data, allowed)) return;
+        if (!attempt(stranger, message, allowed)) return;
         released += uint256(slots[id].locked) + t.closeFee;
         credited += owedInside() - before;
 

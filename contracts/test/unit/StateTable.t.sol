@@ -118,9 +118,9 @@ contract StateTableTest is Stage {
     function check(Cell memory cell) private {
         State next = wanted(cell);
         uint256 here = vm.snapshotState();
-        bytes memory data = callOf(cell);
+        bytes memory message = callOf(cell);
         vm.prank(cell.sender);
-        (bool done,) = address(escrow).call(data);
+        (bool done,) = address(escrow).call(message);
         State reached = stateOf(someTerms());
         vm.revertToState(here);
         ++tried;

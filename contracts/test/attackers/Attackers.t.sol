@@ -17,6 +17,7 @@ import {
     LyingToken
 } from "./Tokens.sol";
 
+/// @notice Attacks by tokens and receivers: reentrant, blacklisting, false-returning, fee-taking, donating.
 contract AttackersTest is Stage {
     function test_S1_token_that_takes_a_fee_is_refused() public {
         FeeTakingToken token = new FeeTakingToken();

@@ -7,6 +7,7 @@ import {Deal, Outcome, Receipt, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice Charges, splits and bounds hold for any numbers.
 contract ArithmeticTest is Stage {
     function testFuzz_C1_split_is_exact(uint96 locked, uint96 amount, uint16 feeBps) public pure {
         amount = uint96(bound(amount, 0, locked));

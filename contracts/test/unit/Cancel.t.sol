@@ -6,6 +6,7 @@ import {State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `cancel`: terms that shall never open.
 contract CancelTest is Stage {
     function test_M7_cancelled_terms_never_open() public {
         Terms memory t = someTerms();

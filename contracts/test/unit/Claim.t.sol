@@ -6,6 +6,7 @@ import {Deal, Outcome, Receipt, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `claim`: the provider asks for its due without the renter.
 contract ClaimTest is Stage {
     Terms private terms;
     bytes32 private id;

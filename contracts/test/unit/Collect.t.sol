@@ -6,6 +6,7 @@ import {Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `collect`: fees are pulled by whoever asks, to the receiver alone.
 contract CollectTest is Stage {
     function setUp() public override {
         super.setUp();

@@ -6,6 +6,7 @@ import {Outcome, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `contest`: the renter refuses the seconds claimed beyond the floor.
 contract ContestTest is Stage {
     Terms private terms;
     bytes32 private id;

@@ -8,6 +8,7 @@ import {Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `deposit`, plain and by authorisation: balances grow by what really arrived.
 contract DepositTest is Stage {
     function test_S1_credits_the_account_named() public {
         give(stranger, 50);

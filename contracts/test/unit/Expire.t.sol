@@ -6,6 +6,7 @@ import {State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `expire`: an open deal left alone falls to its floor.
 contract ExpireTest is Stage {
     function test_L1_renter_is_refunded_when_nobody_came() public {
         Terms memory t = someTerms();

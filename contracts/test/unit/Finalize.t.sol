@@ -6,6 +6,7 @@ import {Outcome, Receipt, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `finalize`: anyone ends a deal whose window is over.
 contract FinalizeTest is Stage {
     function test_L1_of_a_stopped_deal_pays_the_floor() public {
         Terms memory t = someTerms();

@@ -6,6 +6,7 @@ import {Deal, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `open`: every guard between a signed bid and locked money.
 contract OpenTest is Stage {
     /* WHAT IT DOES */
 

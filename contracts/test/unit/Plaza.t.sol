@@ -7,6 +7,7 @@ import {Admission, IPlaza} from "../../src/interfaces/IPlaza.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice The root contract: modules, tokens, the present fee, pauses that end by themselves.
 contract PlazaTest is Stage {
     function test_says_in_one_call_what_opening_depends_on() public view {
         Admission memory a = plaza.admission(address(dollar));

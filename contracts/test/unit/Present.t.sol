@@ -6,6 +6,7 @@ import {Deal, Outcome, Receipt, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `present`: a co-signed receipt raises the floor and never lowers it.
 contract PresentTest is Stage {
     Terms private terms;
     bytes32 private id;

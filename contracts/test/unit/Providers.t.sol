@@ -5,6 +5,7 @@ import {IProviders} from "../../src/interfaces/IProviders.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice The registry: which key signs for which provider.
 contract ProvidersTest is Stage {
     uint256 private constant KEY = uint256(keccak256("another key"));
     address private immutable key = vm.addr(KEY);

@@ -6,6 +6,7 @@ import {Outcome, Receipt, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `settle`: both sides agree, and money divides to the unit.
 contract SettleTest is Stage {
     Terms private terms;
     bytes32 private id;

@@ -6,6 +6,7 @@ import {Deal, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `stop`: the renter ends a deal without the provider.
 contract StopTest is Stage {
     Terms private terms;
     bytes32 private id;

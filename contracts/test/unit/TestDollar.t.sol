@@ -6,6 +6,7 @@ import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice The test stablecoin: permits and authorisations as the real ones have them.
 contract TestDollarTest is Stage {
     bytes32 private constant NONCE = "nonce";
 

@@ -6,6 +6,7 @@ import {Deal, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `topUp`: more is locked and nothing else is touched.
 contract TopUpTest is Stage {
     function test_adds_to_what_is_locked_and_touches_nothing_else() public {
         Terms memory t = someTerms();

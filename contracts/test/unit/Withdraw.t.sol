@@ -6,6 +6,7 @@ import {Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
+/// @notice `withdraw`: a balance leaves to the receiver its owner names.
 contract WithdrawTest is Stage {
     function test_sends_to_the_receiver_named() public {
         vm.expectEmit(address(escrow));

@@ -97,6 +97,7 @@ pub(super) fn jail(plan: &Plan, shim: BorrowedFd<'_>) -> Outcome<()> {
     at(Step::Rights, rustix::thread::set_no_new_privs(true))?;
     raise_landlock()?;
     drop_rights()?;
+    forget_our_name()?;
     at(Step::Silence, rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable))?;
     die_with_the_shim(shim)?;
     seccompiler::apply_filter(&plan.filter).map_err(|_| (Step::Filter, last_errno()))
@@ -434,6 +435,26 @@ fn drop_rights() -> Outcome<()> {
     at(Step::Rights, rustix::thread::set_capabilities(None, none))
 }
 
+/// Wipe the command line we were cloned with: it tells everyone inside where the host keeps its runs.
+fn forget_our_name() -> Outcome<()> {
+    at(Step::Silence, rustix::thread::set_name(c"plaza"))?;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    if let Some((start, end)) = argument_range(&stat) {
+        // SAFETY: the kernel placed the arguments of this process there, on its own stack, and only
+        // the shim's copy of this memory is ever read as arguments again.
+        unsafe { std::ptr::write_bytes(start as *mut u8, 0, end - start) };
+    }
+    Ok(())
+}
+
+/// Where the kernel placed the arguments: fields 48 and 49 of `/proc/PID/stat` (proc(5)).
+fn argument_range(stat: &str) -> Option<(usize, usize)> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(48 - 3);
+    let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    (start != 0 && start < end).then_some((start, end))
+}
+
 /// Ask the kernel to kill us when the shim dies, and find out whether it already has.
 fn die_with_the_shim(shim: BorrowedFd<'_>) -> Outcome<()> {
     // Asked for after the last change of rights, which would have made the kernel forget it.
@@ -444,5 +465,19 @@ fn die_with_the_shim(shim: BorrowedFd<'_>) -> Outcome<()> {
         Err((Step::Parent, Errno::PIPE))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_this_process_lie_where_the_kernel_says() {
+        let stat = std::fs::read_to_string("/proc/self/stat").expect("a process");
+        let (start, end) = argument_range(&stat).expect("arguments");
+        let whole = std::fs::read("/proc/self/cmdline").expect("arguments");
+        assert_eq!(end - start, whole.len());
+        assert_eq!(argument_range("1 (x) S 0 0"), None);
     }
 }

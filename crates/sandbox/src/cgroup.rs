@@ -271,4 +271,49 @@ mod tests {
         assert_eq!(cgroup.cpu_ms(), Some(2_500));
         assert_eq!(cgroup.memory(), Some((Bytes(4_096), None)));
     }
+
+    /// Accounting, the freezer and the end of all members need no controller, so they can be tried
+    /// on every machine whose second form we may write to.
+    #[test]
+    fn the_second_form_counts_freezes_and_empties_for_real() {
+        let tops = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+        let made = tops.iter().map(Path::new).find_map(|top| {
+            let folder = top.join(format!("plaza-test-{}", std::process::id()));
+            let second = top.join("cgroup.controllers").exists();
+            (second && fs::create_dir(&folder).is_ok()).then_some(folder)
+        });
+        let Some(folder) = made else {
+            eprintln!("passed over: no right to make cgroups of the second form here");
+            return;
+        };
+        let control = Control { form: Form::Second, folder: folder.clone() };
+        let cgroup = Cgroup {
+            accounting: Some(control.clone()),
+            freezer: Some(control),
+            ..Default::default()
+        };
+        let mut busy = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .expect("sh");
+        let pid = Pid::from_raw(i32::try_from(busy.id()).expect("a process")).expect("a process");
+        cgroup.join(pid).expect("joined");
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        let wait = |reached: &dyn Fn() -> bool| {
+            while !reached() {
+                assert!(std::time::Instant::now() < deadline, "never reached");
+                thread::sleep(REMOVAL_PAUSE);
+            }
+        };
+        wait(&|| cgroup.cpu_ms().is_some_and(|spent| spent > 10));
+        assert!(cgroup.freeze(true));
+        let frozen = || {
+            let events = fs::read_to_string(folder.join("cgroup.events")).unwrap_or_default();
+            field(&events, "frozen") == Some(1)
+        };
+        wait(&frozen);
+        assert!(remove(&folder), "frozen members are thawed and ended");
+        assert!(!folder.exists());
+        assert!(!busy.wait().expect("ended").success());
+    }
 }

@@ -121,7 +121,7 @@ pub(crate) fn line(path: &Path) -> Result<Option<String>> {
 /// Write a file whole or not at all, durably, 0600.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let what = || format!("writing {}", path.display());
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let fresh = beside(path);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -136,13 +136,18 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).doing(what)
 }
 
+/// A fresh name in the same folder.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension(format!("new-{}", hex(&random::word().0[..8])))
+}
+
 /// The line of text in a file that is made once; two who make it at once get the same.
 pub(crate) fn secret(path: &Path, fresh: impl FnOnce() -> String) -> Result<String> {
     if let Some(known) = line(path)? {
         return Ok(known);
     }
     let what = || format!("writing {}", path.display());
-    let mine = path.with_extension(format!("new-{}", hex(&random::word().0[..4])));
+    let mine = beside(path);
     write(&mine, &fresh())?;
     let linked = fs::hard_link(&mine, path);
     fs::remove_file(&mine).doing(what)?;
@@ -187,7 +192,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if digits.len() % 2 == 0 { digits.chunks(2).map(byte).collect() } else { None }
+    if digits.len().is_multiple_of(2) { digits.chunks(2).map(byte).collect() } else { None }
 }
 
 #[cfg(test)]

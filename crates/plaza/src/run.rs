@@ -13,7 +13,7 @@ mod follow;
 mod order;
 mod progress;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::atomic::AtomicBool};
 
 use api::Job;
 use primitives::JobId;
@@ -64,8 +64,13 @@ async fn attempt(config: &Config, flags: &RunFlags) -> Result<u8> {
         key: &key,
         job: id,
         detach: flags.detach,
+        open_line: AtomicBool::new(false),
     };
-    match following.to_the_end(&progress).await? {
+    let end = following.to_the_end(&progress).await;
+    if config.voice.json {
+        following.end_line();
+    }
+    match end? {
         End::Over(job) => conclude(config, &reached, flags, &job, &progress).await,
         End::Left => Ok(leave(config, &reached.client, id, flags.detach)),
     }

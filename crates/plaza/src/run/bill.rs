@@ -158,6 +158,7 @@ fn status(job: &Job) -> u8 {
         return OURS;
     };
     let code = delivery.exit_code().and_then(|code| u8::try_from(code).ok());
+    let limit = job.submission.work.time_limit;
     let ending = delivery.ending.as_ref().map(|ending| ending.code.as_str());
     match (delivery.outcome(), ending) {
         (Outcome::Failed, Some("timed-out")) => TIMED_OUT,
@@ -166,6 +167,8 @@ fn status(job: &Job) -> u8 {
         (Outcome::Completed, _) => code.unwrap_or(0),
         (Outcome::Failed, _) => code.filter(|code| *code != 0).unwrap_or(FAILED_SILENTLY),
         (Outcome::Stopped, _) => code.filter(|code| *code != 0).unwrap_or(TERMINATED),
+        // The hold covers the time limit: whoever used both up ran into the limit.
+        (Outcome::OutOfFunds, _) if delivery.receipt.document.seconds >= limit => TIMED_OUT,
         (Outcome::OutOfFunds | Outcome::ProviderFault | Outcome::Running, _) => OURS,
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Following<'a> {
     pub(crate) key: &'a Key,
     pub(crate) job: JobId,
     pub(crate) detach: bool,
+    /// Whether what the job printed last is a line without an end.
+    pub(crate) open_line: AtomicBool,
 }
 
 /// How following ended.
@@ -88,6 +90,13 @@ impl Following<'_> {
             return Ok(End::Left);
         }
         Ok(End::Over(Box::new(self.client_now().await?.job(&self.job.to_string()).await?)))
+    }
+
+    /// Begin a new line, so that the object that follows has one of its own.
+    pub(crate) fn end_line(&self) {
+        if self.open_line.swap(false, Ordering::AcqRel) {
+            self.config.voice.pass(b"\n");
+        }
     }
 
     /// Upon the first Ctrl-C: stop the job. Returns upon the second.
@@ -231,6 +240,9 @@ impl Following<'_> {
                         Output::Stdout => self.config.voice.pass(&piece),
                         Output::Stderr => pass_error(&piece),
                     });
+                    if output == Output::Stdout {
+                        self.open_line.store(!piece.ends_with(b"\n"), Ordering::Release);
+                    }
                 }
                 Ok(None) => return true,
                 Err(_) => return false,

@@ -1,0 +1,13 @@
+//! End to end: the real binary, a real chain, real sandboxes, real money arithmetic.
+//!
+//! Every test has a data folder of its own, ends what it started, and needs no network. Where a
+//! machine cannot shut work in, the tests say so and pass over.
+
+mod api;
+mod crash;
+mod hands;
+mod house;
+mod money;
+mod outcomes;
+mod provider;
+mod sharing;

@@ -1,0 +1,112 @@
+//! The main job, and every unit of its money.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::house::{House, text, units};
+
+/// The share of the local network, in basis points.
+const FEE: u128 = 300;
+
+#[test]
+fn a_file_is_sorted_on_a_rented_machine_and_every_unit_is_accounted_for() {
+    let Some(house) = House::up() else { return };
+    let input = house.file("words.txt", "pear\napple\nfig\n");
+    let out = house.path("out");
+    let script = "sort words.txt | tee out/sorted.txt; wc -l < words.txt >&2";
+    let flags = ["--input", text(&input), "--output", text(&out), "--timeout", "10m"];
+    let (came, bill) = house.run(&flags, &["sh", "-c", script]);
+
+    assert_eq!(came.code(), 0, "{came:?}");
+    assert!(came.stdout.starts_with("apple\nfig\npear\n"), "{came:?}");
+    assert!(came.stderr.contains("3"), "{came:?}");
+    let sorted = fs::read_to_string(out.join("sorted.txt")).expect("the output came back");
+    assert_eq!(sorted, "apple\nfig\npear\n");
+
+    let seconds = u128::from(bill["seconds"].as_u64().expect("a number"));
+    let rate = units(&bill["rate_per_hour"]);
+    let [charge, fee, paid, refund, escrow] =
+        ["charge", "fee", "paid", "refund", "escrow"].map(|name| units(&bill[name]));
+    assert!(seconds >= 1 && rate > 0, "{bill}");
+    assert_eq!(charge, rate * seconds / 3_600, "charge = floor(rate x seconds / 3600): {bill}");
+    assert_eq!(fee, charge * FEE / 10_000, "fee = floor(charge x 3 %): {bill}");
+    assert_eq!(charge, fee + paid, "{bill}");
+    assert_eq!(escrow, charge + refund, "{bill}");
+    assert_eq!(escrow, (rate * 600 * 12).div_ceil(3_600 * 10), "1.2 x rate x limit, up: {bill}");
+    assert!(fee > 0, "the price is high enough to see a fee: {bill}");
+    assert_eq!(bill["deals"].as_array().map(Vec::len), Some(1), "{bill}");
+    assert_eq!(bill["deals"][0]["deal"], bill["deal"], "{bill}");
+
+    let receipt = house.rpc("eth_getTransactionReceipt", json!([bill["settlement_tx"]]));
+    assert_eq!(receipt["status"], "0x1", "{receipt}");
+    let network = house.plaza(["--json", "network", "view"]).succeeded().json();
+    assert_eq!(receipt["to"], lower(&network["contracts"]["escrow"]), "{receipt}");
+    assert_eq!(network["chain_id"], bill["chain_id"]);
+    assert_eq!(house.rpc("eth_chainId", json!([])), hex(&bill["chain_id"]));
+    assert_eq!(bill["rpc_url"], format!("{}/rpc", house.url()));
+
+    // What the renter spent and what lies with the parties is the same money.
+    let has = house.plaza(["--json", "wallet", "balance"]).succeeded().json();
+    let left = units(&has["wallet"]) + units(&has["escrow"]);
+    assert_eq!(left, 10_000_000_000 - charge, "{has}");
+    let earned = house.plaza(["--json", "provider", "earnings"]).succeeded().json();
+    assert_eq!(units(&earned["total"]), paid, "{earned}");
+}
+
+#[test]
+fn money_in_the_escrow_pays_before_the_wallet_does() {
+    let Some(house) = House::up() else { return };
+    house.plaza(["wallet", "deposit", "500"]).succeeded();
+    let (_, bill) = house.run(&[], &["true"]);
+    let has = house.plaza(["--json", "wallet", "balance"]).succeeded().json();
+    assert_eq!(units(&has["wallet"]), 9_500_000_000, "{has}");
+    assert_eq!(units(&has["escrow"]), 500_000_000 - units(&bill["charge"]), "{has}");
+
+    house.plaza(["wallet", "withdraw"]).succeeded();
+    let has = house.plaza(["--json", "wallet", "balance"]).succeeded().json();
+    assert_eq!(units(&has["escrow"]), 0, "{has}");
+    assert_eq!(units(&has["wallet"]), 10_000_000_000 - units(&bill["charge"]), "{has}");
+}
+
+#[test]
+fn an_empty_wallet_is_told_what_it_lacks_before_anything_is_ordered() {
+    let Some(house) = House::up() else { return };
+    let passphrase = house.file("passphrase", "open sesame\n");
+    let create = ["wallet", "create", "empty", "--passphrase-file", text(&passphrase)];
+    house.plaza(create).succeeded();
+    let flags = ["--wallet", "empty", "--passphrase-file", text(&passphrase)];
+    let (came, bill) = house.run(&flags, &["true"]);
+    assert_eq!(came.code(), 125, "{came:?}");
+    assert!(came.stderr.contains("cannot pay"), "{came:?}");
+    assert_eq!(bill["job"], Value::Null, "{bill}");
+    let jobs = house.plaza(["--json", "job", "list"]).succeeded().json();
+    assert_eq!(jobs["jobs"], json!([]));
+}
+
+#[test]
+fn a_budget_below_every_price_is_refused_with_the_reason() {
+    let Some(house) = House::up() else { return };
+    let (came, _) = house.run(&["--max-price", "0.01"], &["true"]);
+    assert_eq!(came.code(), 125, "{came:?}");
+    assert!(came.stderr.contains("price") && came.stderr.contains("--max-price"), "{came:?}");
+    let (came, _) = house.run(&["--max-price", "cheap"], &["true"]);
+    assert_eq!(came.code(), 125, "{came:?}");
+    assert!(came.stderr.contains("--max-price"), "{came:?}");
+}
+
+#[test]
+fn a_machine_nobody_has_is_refused_with_the_dimension() {
+    let Some(house) = House::up() else { return };
+    let (came, _) = house.run(&["--cpus", "100000"], &["true"]);
+    assert_eq!(came.code(), 125, "{came:?}");
+    assert!(came.stderr.contains("1 fail in cpu"), "{came:?}");
+}
+
+fn lower(value: &Value) -> String {
+    value.as_str().expect("an account").to_lowercase()
+}
+
+fn hex(value: &Value) -> String {
+    format!("{:#x}", value.as_u64().expect("a number"))
+}

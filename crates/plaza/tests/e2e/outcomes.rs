@@ -1,0 +1,93 @@
+//! How jobs end, and what `plaza run` exits with.
+
+use crate::house::{House, text, units};
+
+#[test]
+fn the_exit_status_is_the_jobs_own() {
+    let Some(house) = House::up() else { return };
+    let (came, bill) = house.run(&[], &["sh", "-c", "echo before; exit 7"]);
+    assert_eq!(came.code(), 7, "{came:?}");
+    assert_eq!((&bill["outcome"], &bill["exit_code"]), (&"failed".into(), &7.into()));
+    assert!(came.stdout.starts_with("before\n"), "{came:?}");
+    assert!(units(&bill["charge"]) > 0, "the job's own fault is paid for: {bill}");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_127_and_costs_nothing() {
+    let Some(house) = House::up() else { return };
+    let (came, bill) = house.run(&[], &["no-such-program"]);
+    assert_eq!(came.code(), 127, "{came:?}");
+    assert!(came.stderr.contains("no-such-program"), "{came:?}");
+    assert_eq!(units(&bill["charge"]), 0, "{bill}");
+    assert_eq!(units(&bill["refund"]), units(&bill["escrow"]), "{bill}");
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_126() {
+    let Some(house) = House::up() else { return };
+    let input = house.file("notes.txt", "no program\n");
+    let (came, bill) = house.run(&["--input", text(&input)], &["./notes.txt"]);
+    assert_eq!(came.code(), 126, "{came:?}");
+    assert_eq!(units(&bill["charge"]), 0, "{bill}");
+}
+
+#[test]
+fn a_job_beyond_its_time_limit_is_124_and_keeps_what_it_printed() {
+    let Some(house) = House::up() else { return };
+    let (came, bill) = house.run(&["--timeout", "6s"], &["sh", "-c", "echo begun; sleep 600"]);
+    assert_eq!(came.code(), 124, "{came:?}");
+    assert!(came.stdout.starts_with("begun\n"), "{came:?}");
+    assert_eq!(bill["outcome"], "failed", "{bill}");
+    let seconds = bill["seconds"].as_u64().expect("a number");
+    assert!((6..=7).contains(&seconds), "{bill}");
+}
+
+#[test]
+fn output_beyond_its_limit_ends_the_job_and_says_so() {
+    let Some(house) = House::up() else { return };
+    let write = "head -c 1000000 /dev/zero > out/large; sleep 600";
+    let (came, bill) = house.run(&["--output-limit", "10K"], &["sh", "-c", write]);
+    assert!(![0, 125].contains(&came.code()), "{came:?}");
+    assert!(came.stderr.contains("output-limit"), "{came:?}");
+    assert_eq!(bill["outcome"], "failed", "{bill}");
+}
+
+#[test]
+fn a_job_sees_its_inputs_and_nothing_of_its_hosts_secrets() {
+    let Some(house) = House::up() else { return };
+    let secret = house.data().join("token");
+    let folder = house.path("tree");
+    std::fs::create_dir_all(folder.join("deep")).expect("folders can be made");
+    std::fs::write(folder.join("deep/leaf"), "leaf").expect("a file can be written");
+    let script = format!(
+        "cat tree/deep/leaf; for it in {} /root /home /var /etc/shadow /proc/1/environ; \
+         do head -c 1 $it >/dev/null 2>&1 || ls $it/ >/dev/null 2>&1 && echo seen $it; done; \
+         touch /usr/mine 2>/dev/null && echo written; true",
+        text(&secret)
+    );
+    let (came, _) = house.run(&["--input", text(&folder)], &["sh", "-c", &script]);
+    assert_eq!(came.code(), 0, "{came:?}");
+    assert!(came.stdout.starts_with("leaf"), "{came:?}");
+    assert!(!came.stdout.contains("written"), "{came:?}");
+    assert!(!came.stdout.contains(&format!("seen {}", text(&secret))), "{came:?}");
+    for place in ["/root", "/home", "/etc/shadow"] {
+        assert!(!came.stdout.contains(&format!("seen {place}")), "{came:?}");
+    }
+}
+
+#[test]
+fn an_input_that_is_not_there_is_named() {
+    let Some(house) = House::up() else { return };
+    let (came, _) = house.run(&["--input", "missing.csv"], &["true"]);
+    assert_eq!(came.code(), 125, "{came:?}");
+    assert!(came.stderr.contains("missing.csv"), "{came:?}");
+}
+
+#[test]
+fn wrong_usage_of_run_is_125_and_of_anything_else_2() {
+    let Some(house) = House::new() else { return };
+    assert_eq!(house.plaza(["run", "--cpus", "none", "--", "true"]).code(), 125);
+    assert_eq!(house.plaza(["run"]).code(), 125);
+    assert_eq!(house.plaza(["job", "fly"]).code(), 2);
+    assert_eq!(house.plaza(["run", "--help"]).code(), 0);
+}

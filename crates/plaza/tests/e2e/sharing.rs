@@ -1,0 +1,70 @@
+//! One network for all who use a data folder.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::house::{House, finished, running};
+
+#[test]
+fn two_runs_at_once_on_an_empty_folder_share_one_network() {
+    let Some(house) = House::new() else { return };
+    let both = ["one", "two"].map(|word| house.start(["run", "--", "echo", word]));
+    let [one, two] = both.map(|child| finished(child).succeeded());
+    assert_eq!((one.stdout.as_str(), two.stdout.as_str()), ("one\n", "two\n"));
+    let said = [&one, &two].map(|came| came.stderr.contains("starting one in the background"));
+    assert_eq!(said.iter().filter(|said| **said).count(), 1, "one of them starts it: {said:?}");
+    let jobs = house.plaza(["--json", "job", "list"]).succeeded().json();
+    assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(2), "{jobs}");
+}
+
+#[test]
+fn a_network_stays_until_it_is_ended_and_keeps_everything() {
+    let Some(house) = House::up() else { return };
+    let (_, bill) = house.run(&[], &["echo", "kept"]);
+    let before = house.plaza(["--json", "network", "view"]).succeeded().json();
+    let balance = house.plaza(["--json", "wallet", "balance"]).succeeded().json();
+
+    house.plaza(["down"]).succeeded();
+    let none = house.plaza(["job", "list"]);
+    assert_eq!(none.code(), 1, "{none:?}");
+    assert!(none.stderr.contains("plaza up"), "{none:?}");
+    house.plaza(["up"]).succeeded();
+
+    let after = house.plaza(["--json", "network", "view"]).succeeded().json();
+    for name in ["chain_id", "contracts", "genesis", "gateway", "api"] {
+        assert_eq!(after[name], before[name], "{name}");
+    }
+    assert!(after["block"].as_u64() >= before["block"].as_u64(), "{before} {after}");
+    assert_eq!(house.plaza(["--json", "wallet", "balance"]).succeeded().json(), balance);
+    let job = house.job(bill["job"].as_str().expect("an id"));
+    assert_eq!(job["state"], "done");
+    let receipt = house.rpc("eth_getTransactionReceipt", json!([bill["settlement_tx"]]));
+    assert_eq!(receipt["status"], "0x1");
+}
+
+#[test]
+fn a_record_left_by_a_dead_process_is_no_obstacle() {
+    let Some(house) = House::up() else { return };
+    let record = house.data().join("gateway/running.json");
+    let stale = fs::read_to_string(&record).expect("a record");
+    house.plaza(["down"]).succeeded();
+    assert!(!record.exists());
+    fs::write(&record, stale).expect("it can be written");
+    let down = house.plaza(["down"]).succeeded();
+    assert!(down.stdout.contains("no network runs here"), "{down:?}");
+    house.plaza(["run", "--", "true"]).succeeded();
+}
+
+#[test]
+fn up_says_what_runs_already() {
+    let Some(house) = House::up() else { return };
+    let pid = house.pid();
+    let again = house.plaza(["up"]).succeeded();
+    assert!(again.stderr.contains("runs already"), "{again:?}");
+    assert_eq!(house.pid(), pid);
+    let foreground = house.plaza(["up", "--foreground"]);
+    assert_eq!(foreground.code(), 1, "{foreground:?}");
+    assert!(foreground.stderr.contains("already"), "{foreground:?}");
+    assert_eq!(running(&house.data().join("provider"))["pid"], pid);
+}

@@ -2,7 +2,10 @@
 //!
 //! Not here: what it means (`config`), doing it (one file per noun).
 
-use std::path::PathBuf;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, builder::Styles};
 use clap_complete::Shell;
@@ -368,6 +371,11 @@ pub(crate) struct UpFlags {
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Option<u16>,
 
+    /// The address of this machine at which providers reach the network, such as 192.0.2.7 or
+    /// 192.0.2.7:7701 [default: the former one, or loopback]; the API stays on loopback
+    #[arg(long, value_name = "IP[:PORT]", value_parser = reached_at)]
+    pub(crate) peers: Option<SocketAddr>,
+
     /// Without a provider of its own
     #[arg(long)]
     pub(crate) no_provider: bool,
@@ -406,6 +414,17 @@ fn cores(text: &str) -> Result<Millicores, String> {
     match digits.parse() {
         Ok(millicores) if millicores > 0 => Ok(Millicores(millicores)),
         _ => Err(refuse()),
+    }
+}
+
+fn reached_at(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse());
+    match address {
+        Ok(address) if address.ip().is_unspecified() => {
+            Err(format!("'{text}' is no address that others can dial: name one of this machine's"))
+        }
+        Ok(address) => Ok(address),
+        Err(_) => Err(format!("'{text}' is no address: expected one such as 192.0.2.7:7701")),
     }
 }
 

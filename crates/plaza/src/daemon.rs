@@ -146,6 +146,9 @@ fn spawn(config: &Config, flags: &UpFlags) -> Result<Child> {
     if let Some(port) = flags.port {
         command.args(["--port", &port.to_string()]);
     }
+    if let Some(peers) = flags.peers {
+        command.args(["--peers", &peers.to_string()]);
+    }
     if flags.no_provider {
         command.arg("--no-provider");
     }
@@ -182,6 +185,7 @@ impl UpFlags {
         Self {
             foreground: false,
             port: None,
+            peers: None,
             no_provider: false,
             policy: None,
             profile: "local".to_owned(),

@@ -10,13 +10,13 @@
 //!     network.json          the signed descriptor, by which others join
 //!     chain.redb            the chain
 //!     facts.db blobs/ outputs/
-//!     chain.id api.port peer.port
+//!     chain.id profile.json api.port peer.address
 //!     owner.key account.key signer.key peer.key
 //!     plaza.log             what the background process reports
 //!   provider/               a provider of this machine
 //!     lock, running.json
 //!     facts.db blobs/ runs/
-//!     account.key provider.key peer.key
+//!     account.key provider.key peer.key policy.toml
 //! ```
 //!
 //! Invariant: folders are 0700 and files 0600; a secret is durable before it is used.

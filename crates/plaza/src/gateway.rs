@@ -80,7 +80,7 @@ pub(crate) async fn serve(config: &Config, flags: &UpFlags) -> Result<()> {
     let keys = Keys::open(&config.folder, &place)?;
     let inside = open_chain(&place, &keys, clock.clone())?;
     let deployed = set_up(&place, &keys, &flags.profile, &inside).await?;
-    let peers = listen_to_peers(&place, &keys.peer).await?;
+    let peers = listen_to_peers(&place, flags.peers, &keys.peer).await?;
     let listener = listen(&place, flags.port).await?;
     let url =
         format!("http://{}", listener.local_addr().doing(|| "asking for our port".to_owned())?);
@@ -206,20 +206,24 @@ fn chosen(name: &str) -> Result<Profile> {
     Profile::parse(name, &text).doing(|| "choosing a profile".to_owned())
 }
 
-async fn listen_to_peers(place: &Path, key: &TransportKey) -> Result<Arc<Peers>> {
-    let path = place.join("peer.port");
-    let listen = async |port: u16| {
-        let address = net::Address::tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Peers::listen(key, &[address]).await
-    };
-    let former = folder::line(&path)?.and_then(|port| port.parse().ok()).unwrap_or(0);
-    let peers = match listen(former).await {
-        Err(_) if former != 0 => listen(0).await,
+/// Listen for providers: at the address asked for, else at the former one, else at loopback. A port
+/// that is taken by now gives way to any.
+async fn listen_to_peers(
+    place: &Path,
+    asked: Option<SocketAddr>,
+    key: &TransportKey,
+) -> Result<Arc<Peers>> {
+    let path = place.join("peer.address");
+    let former = folder::line(&path)?.and_then(|address| address.parse().ok());
+    let wanted = asked.or(former).unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listen = async |at: SocketAddr| Peers::listen(key, &[net::Address::tcp(at)]).await;
+    let peers = match listen(wanted).await {
+        Err(_) if asked.is_none() => listen(SocketAddr::new(wanted.ip(), 0)).await,
         listening => listening,
     };
     let peers = peers.doing(|| "listening for providers".to_owned())?;
     if let Some(socket) = peers.addresses().first().and_then(net::Address::socket) {
-        folder::write(&path, &socket.port().to_string())?;
+        folder::write(&path, &socket.to_string())?;
     }
     Ok(Arc::new(peers))
 }

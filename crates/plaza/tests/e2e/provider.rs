@@ -1,6 +1,9 @@
 //! A provider as a process of its own.
 
-use std::{path::PathBuf, process::Child};
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
 
 use rustix::process::Signal;
 
@@ -90,4 +93,120 @@ fn a_descriptor_that_was_changed_is_refused() {
         finished(house.start_in(&house.path("other"), ["provider", "--join", text(&forged)]));
     assert_eq!(came.code(), 1, "{came:?}");
     assert!(came.stderr.contains("not signed"), "{came:?}");
+}
+
+/// A network namespace that is joined to this one by a cable, gone with the test.
+struct Namespace {
+    name: String,
+    here: String,
+    there: String,
+}
+
+impl Namespace {
+    /// `None`, with the reason printed, where there are no rights or tools to make one.
+    #[expect(clippy::print_stdout, reason = "a test that passes over says why")]
+    fn new() -> Option<Self> {
+        let id = std::process::id();
+        let subnet = format!("198.18.{}", id % 250);
+        let space = Self {
+            name: format!("plaza-{id}"),
+            here: format!("{subnet}.1"),
+            there: format!("{subnet}.2"),
+        };
+        let cable = format!("plaza{id}");
+        let steps = [
+            format!("netns add {}", space.name),
+            format!("link add {cable} type veth peer name cable netns {}", space.name),
+            format!("addr add {}/30 dev {cable}", space.here),
+            format!("link set {cable} up"),
+            format!("-n {} addr add {}/30 dev cable", space.name, space.there),
+            format!("-n {} link set cable up", space.name),
+            format!("-n {} link set lo up", space.name),
+        ];
+        for step in steps {
+            let done = Command::new("ip").args(step.split(' ')).output();
+            match done {
+                Ok(done) if done.status.success() => {}
+                Ok(done) => {
+                    println!("passed over: ip {step}: {}", String::from_utf8_lossy(&done.stderr));
+                    return None;
+                }
+                Err(error) => {
+                    println!("passed over: there is no ip command: {error}");
+                    return None;
+                }
+            }
+        }
+        Some(space)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // The cable goes with the namespace; a test that passed over may have made neither.
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
+    }
+}
+
+#[test]
+fn a_provider_in_another_network_namespace_needs_nothing_but_its_connection() {
+    let Some(house) = House::new() else { return };
+    let Some(space) = Namespace::new() else { return };
+    house.plaza(["up", "--no-provider", "--peers", &space.here]).succeeded();
+    let network = house.data().join("gateway/network.json");
+    let policy = house.file("policy.toml", "[price]\nmachine = \"100\"\n");
+    let data = house.path("provider");
+    let inside = ["netns", "exec", &space.name, env!("CARGO_BIN_EXE_plaza"), "--data", text(&data)];
+    let ip = |words: &[&str]| {
+        Command::new("ip")
+            .args(inside)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ip starts")
+    };
+    let words = ["provider", "--join", text(&network), "--policy", text(&policy)];
+    let joined = Joined { house: &house, data: data.clone(), process: Some(ip(&words)) };
+    poll("the provider's offer", || {
+        let offers = house.plaza(["--json", "offer", "list"]).succeeded().json();
+        (offers["offers"].as_array().map(Vec::len) == Some(1)).then_some(())
+    });
+    let input = house.file("words.txt", "b\na\n");
+    let (came, bill) =
+        house.run(&["--input", text(&input)], &["sh", "-c", "sort words.txt | tee out/sorted"]);
+    assert_eq!(came.code(), 0, "{came:?}");
+    assert!(came.stdout.starts_with("a\nb\n"), "{came:?}");
+    assert!(bill["settlement_tx"].is_string(), "{bill}");
+    let earned = poll("the earnings", || {
+        let earned = finished(ip(&["--json", "provider", "earnings"])).succeeded().json();
+        (units(&earned["balance"]) > 0).then_some(earned)
+    });
+    assert_eq!(earned["balance"], bill["paid"], "{earned} {bill}");
+    drop(joined);
+}
+
+#[test]
+fn a_killed_provider_adopts_its_run_and_is_paid_to_the_end() {
+    let Some(house) = House::new() else { return };
+    house.plaza(["up", "--no-provider"]).succeeded();
+    let mut joined = Joined::to(&house, "[price]\nmachine = \"100\"\n");
+    joined.wait_until_listed();
+    let script = "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done; echo whole > out/result";
+    let detached = house.plaza(["run", "--detach", "--", "sh", "-c", script]).succeeded();
+    let job = detached.stdout.trim();
+    house.wait_for_job(job, |job| job["deal"]["state"] == "running");
+    if let Some(process) = joined.process.take() {
+        signal(&process, Signal::KILL);
+        drop(finished(process));
+    }
+    let network = house.data().join("gateway/network.json");
+    joined.process = Some(house.start_in(&joined.data, ["provider", "--join", text(&network)]));
+
+    let done = house.wait_for_job(job, |job| job["state"] == "done");
+    assert_eq!(done["deal"]["delivery"]["receipt"]["document"]["outcome"], "completed", "{done}");
+    let logs = house.plaza(["job", "logs", job]).succeeded();
+    assert_eq!(logs.stdout, "1\n2\n3\n4\n5\n6\n");
+    assert!(units(&done["deal"]["closing"]["split"]["paid"]) > 0, "{done}");
 }

@@ -7,6 +7,7 @@ use primitives::{Address, Bytes, Key, PeerId};
 use store::{Crash, Log as _, MemoryBlobs, MemoryLog, MemoryOutputs, Position};
 
 use crate::{
+    clock::SimulatedClock,
     town::{Town, key, peer},
     words::Words,
 };
@@ -23,6 +24,8 @@ pub struct Gateway {
     pub blobs: Arc<MemoryBlobs>,
     /// What tasks printed.
     pub outputs: Arc<MemoryOutputs>,
+    /// A clock of its own; the town's without one.
+    pub clock: Option<Arc<SimulatedClock>>,
     signer: Key,
     starts: u64,
     broker: Option<Broker>,
@@ -37,6 +40,7 @@ impl Gateway {
             log: MemoryLog::new(),
             blobs: Arc::new(MemoryBlobs::new(Bytes::gibi(1))),
             outputs: Arc::new(MemoryOutputs::new()),
+            clock: None,
             signer: key(101),
             starts: 0,
             broker: None,
@@ -63,7 +67,7 @@ impl Gateway {
             blobs: self.blobs.clone(),
             log: Arc::new(self.log.clone()),
             outputs: self.outputs.clone(),
-            clock: town.clock.clone(),
+            clock: self.clock.as_ref().unwrap_or(&town.clock).clone(),
             salts: Words::source(town.seed.wrapping_mul(1_000).wrapping_add(self.starts)),
             signer: self.signer.clone(),
             fence,

@@ -10,6 +10,7 @@ use sandbox::{Script, Scripted};
 use store::{Crash, Log as _, MemoryBlobs, MemoryLog, Position};
 
 use crate::{
+    clock::SimulatedClock,
     gateway::Gateway,
     town::{Town, key, peer},
     words::Words,
@@ -25,6 +26,8 @@ pub struct Workshop {
     pub log: MemoryLog,
     /// Its runs, which outlive its process as shims do.
     pub runtime: Scripted,
+    /// A clock of its own; the town's without one.
+    pub clock: Option<Arc<SimulatedClock>>,
     blobs: Arc<MemoryBlobs>,
     key: Key,
     starts: u64,
@@ -39,6 +42,7 @@ impl Workshop {
             account: key(number).address(),
             log: MemoryLog::new(),
             runtime: Scripted::new(move |_| script.clone()),
+            clock: None,
             blobs: Arc::new(MemoryBlobs::new(Bytes::gibi(1))),
             key: key(number.wrapping_add(50)),
             starts: 0,
@@ -60,7 +64,7 @@ impl Workshop {
             runtime: Arc::new(self.runtime.clone()),
             blobs: self.blobs.clone(),
             log: Arc::new(self.log.clone()),
-            clock: town.clock.clone(),
+            clock: self.clock.as_ref().unwrap_or(&town.clock).clone(),
             salts: Words::source(town.seed.wrapping_mul(2_000).wrapping_add(self.starts)),
         };
         town.network.link(&self.peer, &gateway.peer);

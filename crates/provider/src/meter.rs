@@ -214,7 +214,9 @@ impl Watch {
             stop: it.stop,
         };
         let (terms, config) = (&it.agreement.terms.document, &shop.config);
-        let told = match (pace(&moment, terms, &config.rules, config.policy.patience), phase) {
+        let limit = it.assignment.work.time_limit;
+        let wanted = pace(&moment, terms, limit, &config.rules, config.policy.patience);
+        let told = match (wanted, phase) {
             (Pace::Hold, sandbox::Phase::Running) => self.run.pause().await,
             (Pace::Go, sandbox::Phase::Paused) => self.run.resume().await,
             (Pace::End(_), _) => self.run.stop(STOP_GRACE).await,
@@ -295,10 +297,11 @@ impl Watch {
         record: &ExitRecord,
     ) -> Result<LeaseFact, Error> {
         let terms = &it.agreement.terms.document;
+        let limit = it.assignment.work.time_limit;
         let seconds = self.billed(it);
         let outcome = match record.ending.outcome {
             sandbox::Outcome::Completed => Outcome::Completed,
-            sandbox::Outcome::Stopped => match why_stopped(it.stop, self.elapsed, terms) {
+            sandbox::Outcome::Stopped => match why_stopped(it.stop, self.elapsed, terms, limit) {
                 Why::Asked => Outcome::Stopped,
                 Why::OutOfFunds => Outcome::OutOfFunds,
                 Why::GaveUp => return Ok(given_up(it, seconds)),

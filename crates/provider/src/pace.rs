@@ -49,11 +49,17 @@ pub(crate) enum Why {
     GaveUp,
 }
 
-pub(crate) fn pace(moment: &Moment, terms: &Terms, rules: &Rules, patience: Seconds) -> Pace {
+pub(crate) fn pace(
+    moment: &Moment,
+    terms: &Terms,
+    limit: Seconds,
+    rules: &Rules,
+    patience: Seconds,
+) -> Pace {
     if moment.stop {
         return Pace::End(Why::Asked);
     }
-    if is_out_of_funds(moment.elapsed, terms) {
+    if is_out_of_funds(moment.elapsed, terms, limit) {
         return Pace::End(Why::OutOfFunds);
     }
     if moment.held_for >= patience.duration() {
@@ -71,18 +77,19 @@ pub(crate) fn pace(moment: &Moment, terms: &Terms, rules: &Rules, patience: Seco
 
 /// Why a run was stopped, told from what is durable; only we stop runs, so a stop that nobody asked
 /// for and that funds do not explain was our giving up.
-pub(crate) fn why_stopped(stop: bool, elapsed: Duration, terms: &Terms) -> Why {
+pub(crate) fn why_stopped(stop: bool, elapsed: Duration, terms: &Terms, limit: Seconds) -> Why {
     match stop {
         true => Why::Asked,
-        false if is_out_of_funds(elapsed, terms) => Why::OutOfFunds,
+        false if is_out_of_funds(elapsed, terms, limit) => Why::OutOfFunds,
         false => Why::GaveUp,
     }
 }
 
-/// Whether one second more would cost more than is locked.
-fn is_out_of_funds(elapsed: Duration, terms: &Terms) -> bool {
+/// Whether one second more would cost more than is locked. Where the hold pays for the whole time
+/// limit, it is the limit that ends the work.
+fn is_out_of_funds(elapsed: Duration, terms: &Terms, limit: Seconds) -> bool {
     let next = seconds(elapsed).plus(Seconds(1));
-    terms.rate.charge_down(next) > terms.cap
+    terms.rate.charge_down(limit) > terms.cap && terms.rate.charge_down(next) > terms.cap
 }
 
 /// Running time as it is billed: rounded up once, at least one second.

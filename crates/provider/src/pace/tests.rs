@@ -43,7 +43,7 @@ fn moment(elapsed: u64, signed: u64, reachable_since: Option<u64>) -> Moment {
 }
 
 fn decide(moment: Moment) -> Pace {
-    pace(&moment, &terms(), &Rules::default(), Seconds(600))
+    pace(&moment, &terms(), Seconds(7_200), &Rules::default(), Seconds(600))
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_signature_ahead_of_the_clock_is_no_silence() {
 fn the_work_ends_before_a_second_would_cost_more_than_is_locked() {
     assert_eq!(decide(moment(999, 999, Some(0))), Pace::Go);
     assert_eq!(decide(moment(1_000, 1_000, Some(0))), Pace::End(Why::OutOfFunds));
-    assert_eq!(why_stopped(false, span(1_000), &terms()), Why::OutOfFunds);
+    assert_eq!(why_stopped(false, span(1_000), &terms(), Seconds(7_200)), Why::OutOfFunds);
 }
 
 #[test]
@@ -83,5 +83,15 @@ fn a_stop_comes_before_everything_and_patience_ends() {
     let patient = Moment { held_for: span(599), ..moment(160, 100, None) };
     assert_eq!(decide(patient), Pace::Hold);
     assert_eq!(decide(Moment { held_for: span(600), ..patient }), Pace::End(Why::GaveUp));
-    assert_eq!(why_stopped(false, span(160), &terms()), Why::GaveUp);
+    assert_eq!(why_stopped(false, span(160), &terms(), Seconds(7_200)), Why::GaveUp);
+}
+
+#[test]
+fn a_hold_that_pays_for_the_whole_limit_never_ends_the_work_before_the_limit_does() {
+    let paid = |elapsed| {
+        let moment = moment(elapsed, elapsed, Some(0));
+        pace(&moment, &terms(), Seconds(1_000), &Rules::default(), Seconds(600))
+    };
+    assert_eq!(paid(999), Pace::Go);
+    assert_eq!(paid(1_001), Pace::Go, "ended by its limit, which is not our business");
 }

@@ -32,7 +32,7 @@ impl Config {
         let program = std::env::current_exe()
             .map_err(|error| Failure::new("finding our own program").because(&error))?;
         Ok(Self {
-            folder: Folder::open(&path)?,
+            folder: Folder::open(&path, absolute("HOME").as_deref())?,
             voice: Voice { json: typed.json },
             program,
             log: std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()),
@@ -42,10 +42,12 @@ impl Config {
 
 /// The data folder that the XDG Base Directory Specification names.
 fn usual_folder() -> Option<PathBuf> {
-    let absolute = |name| {
-        let path = PathBuf::from(std::env::var_os(name)?);
-        path.is_absolute().then_some(path)
-    };
     let home = || absolute("HOME").map(|home| home.join(".local/share"));
     absolute("XDG_DATA_HOME").or_else(home).map(|folder| folder.join("plaza"))
+}
+
+/// The folder that a variable names, if it is absolute.
+fn absolute(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os(name)?);
+    path.is_absolute().then_some(path)
 }

@@ -68,11 +68,8 @@ pub(crate) fn recorded(config: &Config) -> Result<Option<Client>> {
 /// As [`find`], with a failure that says how to get one.
 pub(crate) async fn expect(config: &Config) -> Result<Reached> {
     find(config).await?.ok_or_else(|| {
-        Failure::new(format!(
-            "no network answers in data folder {}",
-            config.folder.path().display()
-        ))
-        .advise("start one: plaza up")
+        Failure::new(format!("no network answers in data folder {}", config.folder.shown()))
+            .advise("start one: plaza up")
     })
 }
 
@@ -88,7 +85,7 @@ pub(crate) async fn start(config: &Config, flags: &UpFlags) -> Result<Reached> {
     let mut child = if seat::is_free(&config.folder.gateway())? {
         config.voice.remark(&format!(
             "no network answers here: starting one in the background, in {} ('plaza down' ends it)",
-            config.folder.path().display()
+            config.folder.shown()
         ));
         Some(spawn(config, flags)?)
     } else {

@@ -38,35 +38,48 @@ use crate::{
 
 /// A data folder that exists.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    shown: String,
+}
 
 impl Folder {
-    /// The folder at `path`, made if it is not there.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// The folder at `path`, made if it is not there; shown to people as below `home`, if it is.
+    pub(crate) fn open(path: &Path, home: Option<&Path>) -> Result<Self> {
         let absolute =
             std::path::absolute(path).doing(|| format!("naming folder {}", path.display()))?;
         make(&absolute)?;
-        Ok(Self(absolute))
+        let below = home.and_then(|home| absolute.strip_prefix(home).ok());
+        let shown = match below {
+            Some(below) => format!("~/{}", below.display()),
+            None => absolute.display().to_string(),
+        };
+        Ok(Self { path: absolute, shown })
+    }
+
+    /// Where it is, for people.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The part of a network of this machine.
     pub(crate) fn gateway(&self) -> PathBuf {
-        self.0.join("gateway")
+        self.path.join("gateway")
     }
 
     /// The part of a provider of this machine.
     pub(crate) fn provider(&self) -> PathBuf {
-        self.0.join("provider")
+        self.path.join("provider")
     }
 
     /// The part of the wallets.
     pub(crate) fn wallets(&self) -> PathBuf {
-        self.0.join("wallets")
+        self.path.join("wallets")
     }
 
     /// The descriptor of the network of this machine.
@@ -86,7 +99,7 @@ impl Folder {
 
     /// The bearer token of this machine's API, made if there is none.
     pub(crate) fn token(&self) -> Result<String> {
-        let token = secret(&self.0.join("token"), || hex(&random::word().0))?;
+        let token = secret(&self.path.join("token"), || hex(&random::word().0))?;
         Ok(token)
     }
 }
@@ -206,7 +219,7 @@ mod tests {
     #[test]
     fn folders_and_secrets_are_their_owners_only() {
         let scratch = scratch();
-        let folder = Folder::open(&scratch.path().join("a/b")).expect("a folder");
+        let folder = Folder::open(&scratch.path().join("a/b"), None).expect("a folder");
         folder.token().expect("a token");
         let mode =
             |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;

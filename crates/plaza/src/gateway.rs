@@ -64,11 +64,8 @@ struct Keys {
 pub(crate) async fn serve(config: &Config, flags: &UpFlags) -> Result<()> {
     let place = config.folder.gateway();
     let Some(seat) = Seat::take(&place)? else {
-        return Err(Failure::new(format!(
-            "a network runs in {} already",
-            config.folder.path().display()
-        ))
-        .advise("look at it: plaza network view; end it: plaza down"));
+        return Err(Failure::new(format!("a network runs in {} already", config.folder.shown()))
+            .advise("look at it: plaza network view; end it: plaza down"));
     };
     journal::begin(config, flags.detached)?;
     if flags.detached {

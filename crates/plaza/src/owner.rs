@@ -61,8 +61,9 @@ async fn ask(config: &Config, command: &ProviderCommand) -> Result<()> {
 
 fn client(config: &Config) -> Result<Client> {
     let occupant = seat::occupant(&config.folder.provider())?.ok_or_else(|| {
-        Failure::new(format!("no provider runs in data folder {}", config.folder.path().display()))
-            .advise("start one: plaza up, or plaza provider --join DESCRIPTOR; or name another --data DIR")
+        Failure::new(format!("no provider runs in data folder {}", config.folder.shown())).advise(
+            "start one: plaza up, or plaza provider --join DESCRIPTOR; or name another --data DIR",
+        )
     })?;
     Client::new(&occupant.url, &config.folder.token()?)
 }

@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_kept_key_comes_back_with_its_passphrase_only() {
         let scratch = tempfile::tempdir().expect("a folder for scratch");
-        let folder = Folder::open(&scratch.path().join("plaza")).expect("a folder");
+        let folder = Folder::open(&scratch.path().join("plaza"), None).expect("a folder");
         let key = random::key();
         let path = keep(&folder, "mine", &key, "open sesame").expect("it is kept");
         let mode = fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn the_demo_purse_is_refused_where_money_is_real() {
         let scratch = tempfile::tempdir().expect("a folder for scratch");
-        let folder = Folder::open(&scratch.path().join("plaza")).expect("a folder");
+        let folder = Folder::open(&scratch.path().join("plaza"), None).expect("a folder");
         folder::make(&folder.wallets()).expect("a folder");
         let key = folder::key(&folder.demo_key()).expect("a key");
         let opened = open(&folder, &PurseFlags::default(), true).expect("the network is local");
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn names_cannot_leave_the_folder() {
         let scratch = tempfile::tempdir().expect("a folder for scratch");
-        let folder = Folder::open(&scratch.path().join("plaza")).expect("a folder");
+        let folder = Folder::open(&scratch.path().join("plaza"), None).expect("a folder");
         for name in ["", "../x", "a/b", "demo", "a b"] {
             assert!(keep(&folder, name, &random::key(), "x").is_err(), "{name:?}");
         }

@@ -93,11 +93,8 @@ pub(crate) async fn serve(config: &Config, join: &str, policy: Option<&Path>) ->
 pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> {
     let place = config.folder.provider();
     let Some(seat) = Seat::take(&place)? else {
-        return Err(Failure::new(format!(
-            "a provider runs in {} already",
-            config.folder.path().display()
-        ))
-        .advise("look at it: plaza provider status; start another with another --data DIR"));
+        return Err(Failure::new(format!("a provider runs in {} already", config.folder.shown()))
+            .advise("look at it: plaza provider status; start another with another --data DIR"));
     };
     let Joining { descriptor, policy, rpc } = joining;
     let decimals = descriptor.contracts.token_decimals;

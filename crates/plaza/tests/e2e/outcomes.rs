@@ -91,3 +91,52 @@ fn wrong_usage_of_run_is_125_and_of_anything_else_2() {
     assert_eq!(house.plaza(["job", "fly"]).code(), 2);
     assert_eq!(house.plaza(["run", "--help"]).code(), 0);
 }
+
+/// A small disk under a folder, taken away with the test.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None`, with the reason printed, where there are no rights to mount one.
+    #[expect(clippy::print_stdout, reason = "a test that passes over says why")]
+    fn under(folder: &std::path::Path) -> Option<Self> {
+        std::fs::create_dir_all(folder).expect("a folder can be made");
+        let words = ["-t", "tmpfs", "-o", "size=4m", "plaza-test"];
+        let mounted = std::process::Command::new("mount").args(words).arg(folder).output();
+        match mounted {
+            Ok(mounted) if mounted.status.success() => Some(Self(folder.to_owned())),
+            Ok(mounted) => {
+                println!("passed over: mount: {}", String::from_utf8_lossy(&mounted.stderr));
+                None
+            }
+            Err(error) => {
+                println!("passed over: there is no mount command: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the network may still hold a file there for an instant.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_full_disk_at_the_gateway_refuses_inputs_in_clear_words_and_nothing_is_ordered() {
+    let Some(house) = House::new() else { return };
+    let Some(_disk) = SmallDisk::under(&house.data().join("gateway/blobs")) else { return };
+    let large = house.path("large");
+    let noise: Vec<u8> =
+        (0..8u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761)).to_le_bytes()[3]).collect();
+    std::fs::write(&large, noise).expect("a file can be written");
+    let (came, bill) = house.run(&["--input", text(&large)], &["true"]);
+    assert_eq!(came.code(), 125, "{came:?}");
+    assert!(came.stderr.contains("room"), "{came:?}");
+    assert!(bill["job"].is_null(), "{bill}");
+
+    let small = house.file("small", "fits\n");
+    let (came, _) = house.run(&["--input", text(&small)], &["cat", "small"]);
+    assert_eq!(came.code(), 0, "{came:?}");
+}

@@ -130,6 +130,18 @@ impl House {
         Some(view)
     }
 
+    /// The same without restarting anyone.
+    async fn nudge_alive(&self, wanted: &Submission) {
+        if let Ok(Ok(job)) =
+            tokio::time::timeout(Duration::from_secs(1), self.renter.order(&self.gateway, wanted))
+                .await
+            && let Some(view) = self.gateway.broker().job(job)
+        {
+            let consent = self.renter.consent(&self.town, &self.gateway, &view);
+            let _ = tokio::time::timeout(Duration::from_secs(1), consent).await;
+        }
+    }
+
     /// Live until the job is done, restarting whoever crashed.
     async fn live(&mut self) -> JobView {
         let wanted = self.submission(&Wanted::plain(1));
@@ -226,6 +238,8 @@ struct Mind {
     bend: fn(&mut Terms),
     /// Whether commands are answered.
     deaf: AtomicBool,
+    /// Whether its bids are signed by another key than they name.
+    forges: AtomicBool,
     heard: Mutex<Vec<Command>>,
 }
 
@@ -250,7 +264,12 @@ impl Rogue {
         };
         let signature = provider_key.sign(document.digest(&town.plaza()));
         let offer = Signed { document, signature };
-        let mind = Arc::new(Mind { bend, deaf: AtomicBool::new(false), heard: Mutex::default() });
+        let mind = Arc::new(Mind {
+            bend,
+            deaf: AtomicBool::new(false),
+            forges: AtomicBool::new(false),
+            heard: Mutex::default(),
+        });
         let mut tasks = JoinSet::new();
         let (speaking, to, listed) = (wire.clone(), gateway.peer.clone(), offer.clone());
         tasks.spawn(async move {
@@ -272,7 +291,7 @@ impl Rogue {
                 match serde_json::from_slice(&message.header) {
                     Ok(ToProvider::Bid(request)) => {
                         let now = clock.now();
-                        let bid = bid(
+                        let mut bid = bid(
                             &offer.document,
                             &signer,
                             &request,
@@ -280,6 +299,9 @@ impl Rogue {
                             (&rules, fee, now),
                             thinking.bend,
                         );
+                        if thinking.forges.load(Ordering::Relaxed) {
+                            bid.terms.signature = key(99).sign(bid.terms.document.id(&escrow).0);
+                        }
                         drop(reply.send(json(&BidAnswer::Bid(Box::new(bid)))).await);
                     }
                     Ok(ToProvider::Command(it)) => {
@@ -715,6 +737,86 @@ async fn a_stop_is_told_with_a_fence_above_that_of_the_gateway_before() {
     assert!(last.fence > first.fence, "{heard:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_bid_that_its_provider_key_did_not_sign_is_not_chosen() {
+    let mut den = Den::begin(1, |_| {}).await;
+    den.rogue.mind.forges.store(true, Ordering::Relaxed);
+    let view = den.until("decided", |view| view.state == "done" || view.deal.is_some()).await;
+    assert!(view.deal.is_none(), "{:?}", view.deal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_that_shrink_or_are_forged_or_hide_samples_are_not_signed() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    let one = samples(1);
+    let first = den.rogue.signed(&deal, 1, Outcome::Running, &[], &one);
+    let answer = den.rogue.countersign(&first, &one, &[]).await;
+    assert!(matches!(answer, Some(CountersignAnswer::Signed { .. })), "{answer:?}");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let ten = samples(10);
+    let good = den.rogue.signed(&deal, 10, Outcome::Running, &[], &ten);
+    let answer = den.rogue.countersign(&good, &ten, &[]).await;
+    assert!(matches!(answer, Some(CountersignAnswer::Signed { .. })), "{answer:?}");
+
+    let shrunk = den.rogue.signed(&deal, 9, Outcome::Running, &[], &ten);
+    let mut forged = den.rogue.signed(&deal, 12, Outcome::Running, &[], &ten);
+    forged.signature = key(99).sign(forged.document.digest(&den.town.escrow()));
+    let mut dear = den.rogue.signed(&deal, 12, Outcome::Running, &[], &ten).document;
+    dear.amount = dear.amount.plus(amount(1)).expect("small");
+    let dear =
+        Signed { signature: den.rogue.key.sign(dear.digest(&den.rogue.escrow)), document: dear };
+    let hidden = den.rogue.signed(&deal, 12, Outcome::Running, &[], &samples(3));
+    for (what, receipt) in
+        [("shrunk", shrunk), ("forged", forged), ("too dear", dear), ("of other samples", hidden)]
+    {
+        let answer = den.rogue.countersign(&receipt, &ten, &[]).await;
+        assert!(matches!(answer, Some(CountersignAnswer::Refused { .. })), "{what}: {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn running_time_beyond_the_limit_and_grace_is_not_signed() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    let (mut all, mut signed) = (Vec::new(), 0);
+    for minute in 0..14u64 {
+        let seconds = (minute * 60).max(1);
+        all.push(Sample { at_ms: minute * 60_000, ..Sample::default() });
+        let receipt = den.rogue.signed(&deal, seconds, Outcome::Running, &[], &all);
+        match den.rogue.countersign(&receipt, &all, &[]).await {
+            Some(CountersignAnswer::Signed { .. }) => signed = seconds,
+            _ => break,
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(signed, 660, "a limit of 600 s and grace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_signature_is_heard_that_the_gateway_s_journal_does_not_hold() {
+    for position in 7..=16 {
+        let mut house = House::begin(18, lasting(100)).await;
+        house.gateway.crash_at(position, Crash::Before);
+        let wanted = house.submission(&Wanted::plain(1));
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !house.gateway.is_down() {
+            assert!(Instant::now() < deadline, "no fact {position}");
+            house.nudge_alive(&wanted).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let leases = house.workshop.provider().status().leases;
+        let heard = leases.first().map_or(Amount::ZERO, |lease| lease.amount);
+        house.gateway.restart(&house.town).await;
+        let view = house.gateway.broker().jobs().remove(0);
+        let kept = view
+            .deal
+            .and_then(|deal| deal.last)
+            .map_or(Amount::ZERO, |last| last.receipt.document.amount);
+        assert!(heard <= kept, "fact {position}: {heard} was signed, {kept} is written down");
+    }
+}
+
 // ---- both real sides, and a world that fails ----
 
 #[tokio::test(start_paused = true)]
@@ -1073,4 +1175,61 @@ async fn a_life_full_of_trouble_still_ends_with_every_unit_accounted_for() {
         }
         assert_eq!(earned, charged - charged * 300 / 10_000, "seed {seed}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_begins_before_the_deal_is_open_and_nobody_without_money_is_bid_to() {
+    let cell = Cell::begin(script()).await;
+    let wanted = cell.wanted(&Wanted::plain(1));
+    let Some(BidAnswer::Bid(bid)) = cell.bid(&wanted, 1).await else { panic!("no bid") };
+    let deal = bid.terms.document.id(&cell.town.escrow());
+    for _ in 0..3 {
+        assert_eq!(cell.assign(deal, &wanted, 1).await, Some(CommandAnswer::NotYet));
+    }
+    assert_eq!(cell.workshop.provider().status().leases[0].stage, "offered");
+    let poor = Renter { key: key(210) };
+    let wanted = poor.submission(&cell.town, &cell.gateway, &Wanted::plain(2));
+    let answer = cell.bid(&wanted, 2).await;
+    assert!(matches!(answer, Some(BidAnswer::Refused { .. })), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_run_frees_the_machine_although_its_receipt_is_not_signed() {
+    let cell = Cell::begin(script()).await;
+    let wanted = cell.wanted(&Wanted::plain(1));
+    cell.running(&wanted).await;
+    cell.keeper.set(Mood::NotYet);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let status = cell.workshop.provider().status();
+    assert_eq!((status.leases.len(), status.free), (1, status.capacity), "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_dies_in_the_first_minutes_earns_nothing_from_a_silent_gateway() {
+    let cell = Cell::begin(lasting(500)).await;
+    let wanted = cell.wanted(&Wanted::plain(1));
+    let terms = cell.running(&wanted).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    cell.keeper.set(Mood::NotYet);
+    let deal = terms.id(&cell.town.escrow()).to_string();
+    let folder = std::path::PathBuf::from("/nowhere/runs").join(deal.trim_start_matches("0x"));
+    assert!(cell.workshop.runtime.lose(&folder));
+    assert!(cell.rest(4 * 3_600).await, "{:?}", cell.workshop.provider().status());
+    assert_eq!(locked(&cell.keeper.seen.terminals).len(), 1);
+    assert_eq!(cell.earned().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fence_of_an_assignment_holds_after_a_restart_of_the_provider() {
+    let mut cell = Cell::begin(lasting(100)).await;
+    let wanted = cell.wanted(&Wanted::plain(1));
+    let Some(BidAnswer::Bid(bid)) = cell.bid(&wanted, 1).await else { panic!("no bid") };
+    let deal = cell.open(&bid).await;
+    assert_eq!(cell.assign(deal, &wanted, 8).await, Some(CommandAnswer::Taken));
+    cell.workshop.restart(&cell.town, &cell.gateway).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let stop = cell.command(deal, 7, Act::Stop, &key(101));
+    let told = Instruction { command: stop, assignment: None };
+    let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
+    assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
 }

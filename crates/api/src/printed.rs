@@ -1,7 +1,8 @@
 //! `/v1/jobs/{job}/outputs/{stdout|stderr}`: what a job prints, while it prints it.
 //!
-//! Upon a request: everything from byte `from` on, then what is added, until the job is over. A
-//! reader that lost its connection asks again from where it was.
+//! Upon a request: everything from byte `from` on, then what is added, until the job is over; with
+//! `follow=false` only what is there now. A reader that lost its connection asks again from where
+//! it was.
 
 use std::io;
 
@@ -23,11 +24,17 @@ use crate::{problem::Problem, request::Named, world::World};
 /// The most bytes read at once.
 const PIECE: usize = 64 << 10;
 
-/// Where to begin.
+/// Where to begin, and whether to wait for more.
 #[derive(Deserialize)]
-pub(crate) struct From {
+pub(crate) struct Part {
     #[serde(default)]
     from: u64,
+    #[serde(default = "yes")]
+    follow: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 struct Reading {
@@ -35,6 +42,7 @@ struct Reading {
     job: JobId,
     name: OutputName,
     at: u64,
+    follow: bool,
     length: watch::Receiver<u64>,
     changed: watch::Receiver<u64>,
 }
@@ -43,14 +51,14 @@ struct Reading {
 pub(crate) async fn output_feed(
     State(world): State<World>,
     Named((job, output)): Named<(String, Output)>,
-    Query(From { from }): Query<From>,
+    Query(Part { from, follow }): Query<Part>,
 ) -> Result<Response, Problem> {
     let job = world.job(&job)?.id;
     // Jobs have one task for now.
     let name = broker::output_name(job, TaskIndex(0), output);
     let length = world.outputs.watch(&name).await?;
     let changed = world.broker.changed();
-    let reading = Reading { world, job, name, at: from, length, changed };
+    let reading = Reading { world, job, name, at: from, follow, length, changed };
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((kind, Body::from_stream(reading.pieces())).into_response())
 }
@@ -63,7 +71,7 @@ impl Reading {
         })
     }
 
-    /// The next piece, or `None` at the end of a job that is over.
+    /// The next piece, or `None` when nothing more is to be waited for.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, store::Error> {
         loop {
             // Looked at before reading: what is printed before the end is read before it.
@@ -75,7 +83,7 @@ impl Reading {
                 self.at += piece.len() as u64;
                 return Ok(Some(piece));
             }
-            if over {
+            if over || !self.follow {
                 return Ok(None);
             }
             tokio::select! {

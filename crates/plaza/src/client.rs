@@ -91,13 +91,19 @@ impl Client {
         self.post(&format!("v1/jobs/{job}/stop"), &()).await
     }
 
-    /// What a job prints from byte `from` on, until it is over.
-    pub(crate) async fn output(&self, job: JobId, output: Output, from: u64) -> Result<Response> {
+    /// What a job prints from byte `from` on, until it is over or, without `follow`, until now.
+    pub(crate) async fn output(
+        &self,
+        job: JobId,
+        output: Output,
+        from: u64,
+        follow: bool,
+    ) -> Result<Response> {
         let word = match output {
             Output::Stdout => "stdout",
             Output::Stderr => "stderr",
         };
-        let path = format!("v1/jobs/{job}/outputs/{word}?from={from}");
+        let path = format!("v1/jobs/{job}/outputs/{word}?from={from}&follow={follow}");
         answered(self.request(Method::GET, &path)).await
     }
 

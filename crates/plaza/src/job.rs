@@ -98,19 +98,12 @@ async fn logs(
     output: Output,
     follow: bool,
 ) -> Result<()> {
-    let mut response = client.output(job.id, output, 0).await?;
-    let quiet = if follow { Duration::MAX } else { Duration::from_millis(300) };
-    loop {
-        // What a job that goes on has printed so far ends where nothing more comes at once.
-        let chunk = tokio::time::timeout(quiet, response.chunk()).await;
-        match chunk {
-            Ok(piece) => match piece.doing(|| "reading what the job printed".to_owned())? {
-                Some(piece) => config.voice.pass(&piece),
-                None => return Ok(()),
-            },
-            Err(_) => return Ok(()),
-        }
+    let mut response = client.output(job.id, output, 0, follow).await?;
+    let what = || "reading what the job printed".to_owned();
+    while let Some(piece) = response.chunk().await.doing(what)? {
+        config.voice.pass(&piece);
     }
+    Ok(())
 }
 
 async fn cancel(config: &Config, reached: &Reached, job: Job) -> Result<()> {

@@ -17,13 +17,11 @@ use std::{path::PathBuf, process::ExitCode, sync::atomic::AtomicBool};
 
 use api::Job;
 use primitives::JobId;
-use serde_json::json;
 
 pub(crate) use bill::{Bill, dollars, hourly};
 pub(crate) use order::{budget, unserved};
 
 use crate::{
-    client::Client,
     command::RunFlags,
     config::Config,
     daemon::{self, Reached},
@@ -50,8 +48,8 @@ pub(crate) async fn run(config: &Config, flags: &RunFlags) -> ExitCode {
 }
 
 async fn attempt(config: &Config, flags: &RunFlags) -> Result<u8> {
-    let progress = Progress::new(config.voice, flags.quiet);
     let reached = daemon::reach(config).await?;
+    let progress = Progress::new(config.voice, flags.quiet);
     let key = purse::open(&config.folder, &flags.purse, reached.network.local)?;
     let Prepared { submission, id } = order::prepare(&reached, &key, flags, &progress).await?;
     reached.client.submit(&submission, id).await?;
@@ -72,7 +70,7 @@ async fn attempt(config: &Config, flags: &RunFlags) -> Result<u8> {
     }
     match end? {
         End::Over(job) => conclude(config, &reached, flags, &job, &progress).await,
-        End::Left => Ok(leave(config, &reached.client, id, flags.detach)),
+        End::Left => leave(config, &reached, id, flags.detach).await,
     }
 }
 
@@ -104,21 +102,22 @@ async fn conclude(
     Ok(status)
 }
 
-fn leave(config: &Config, client: &Client, job: JobId, detached: bool) -> u8 {
+async fn leave(config: &Config, reached: &Reached, job: JobId, detached: bool) -> Result<u8> {
     let short = job.short();
     if config.voice.json {
-        let answer = json!({ "job": job, "state": "left running", "api": client.url() });
-        config.voice.answer(&answer, String::new);
+        let job = reached.client.job(&job.to_string()).await?;
+        config.voice.answer(&Bill::of(&job, reached), String::new);
     } else if detached {
         config.voice.answer(&(), || short.clone());
     }
-    if !detached {
-        config.voice.remark(&format!(
-            "job {short} is left running; return with: plaza job logs --follow {short}, \
-             plaza job fetch {short}; end it with: plaza job cancel {short}"
-        ));
+    if detached {
+        return Ok(0);
     }
-    if detached { 0 } else { LEFT }
+    config.voice.remark(&format!(
+        "job {short} is left running; return with: plaza job logs --follow {short}, \
+         plaza job fetch {short}; end it with: plaza job cancel {short}"
+    ));
+    Ok(LEFT)
 }
 
 /// Where outputs go when nothing else is said.

@@ -231,7 +231,9 @@ impl Following<'_> {
 
     async fn pass_once(&self, output: Output, progress: &Progress, at: &mut u64) -> bool {
         let Ok(client) = self.client_now().await else { return false };
-        let Ok(mut response) = client.output(self.job, output, *at).await else { return false };
+        let Ok(mut response) = client.output(self.job, output, *at, true).await else {
+            return false;
+        };
         loop {
             match response.chunk().await {
                 Ok(Some(piece)) => {

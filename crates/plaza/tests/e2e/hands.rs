@@ -23,6 +23,21 @@ fn a_cancelled_job_settles_what_it_used() {
 }
 
 #[test]
+fn a_detached_job_in_json_has_the_same_fields_as_a_finished_one() {
+    let Some(house) = House::up() else { return };
+    let (came, left) = house.run(&["--detach"], &["sleep", "600"]);
+    assert_eq!(came.code(), 0, "{came:?}");
+    let job = left["job"].as_str().expect("an id");
+    assert!(left["deal"].is_string() && left["settlement_tx"].is_null(), "{left}");
+    let over = house.plaza(["--json", "job", "cancel", job]).succeeded().json();
+    let names = |it: &serde_json::Value| {
+        it.as_object().expect("an object").keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(names(&left), names(&over));
+    assert_eq!((&left["job"], &left["deal"]), (&over["job"], &over["deal"]));
+}
+
+#[test]
 fn a_detached_job_is_found_again_with_its_logs_its_outputs_and_its_papers() {
     let Some(house) = House::up() else { return };
     let script = "echo one; sleep 2; echo two; echo three >&2; echo done > out/result";

@@ -110,3 +110,34 @@ fn lower(value: &Value) -> String {
 fn hex(value: &Value) -> String {
     format!("{:#x}", value.as_u64().expect("a number"))
 }
+
+#[test]
+fn an_imported_key_is_kept_encrypted_and_pays_once_it_has_money() {
+    let Some(house) = House::up() else { return };
+    let demo = fs::read_to_string(house.data().join("wallets/demo.key")).expect("a key");
+    let key = house.file("key", &demo);
+    let passphrase = house.file("passphrase", "open sesame\n");
+    let import = ["wallet", "import", "--key-file", text(&key)];
+    house.plaza(import.iter().chain(&["--passphrase-file", text(&passphrase)])).succeeded();
+
+    let shown = house.plaza(["--json", "wallet", "show"]).succeeded().json();
+    let wallets = shown["wallets"].as_array().expect("a list");
+    let main = wallets.iter().find(|wallet| wallet["name"] == "main").expect("it is shown");
+    let first = wallets.iter().find(|wallet| wallet["name"] == "demo").expect("it is shown");
+    assert_eq!(main["account"], first["account"], "{shown}");
+    assert_eq!(main["encrypted"], true, "{shown}");
+    let kept = house.data().join("wallets/main.json");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(&kept).expect("it is there").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(!fs::read_to_string(&kept).expect("text").contains(demo.trim()), "it is encrypted");
+
+    let (came, bill) = house.run(&["--passphrase-file", text(&passphrase)], &["true"]);
+    assert_eq!(came.code(), 0, "{came:?}");
+    assert!(units(&bill["charge"]) > 0, "{bill}");
+    let wrong = house.file("wrong", "open\n");
+    let (came, _) = house.run(&["--passphrase-file", text(&wrong)], &["true"]);
+    assert_eq!(came.code(), 125, "{came:?}");
+    assert!(came.stderr.contains("passphrase is wrong"), "{came:?}");
+}

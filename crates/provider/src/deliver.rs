@@ -104,11 +104,13 @@ async fn attempt(
     let samples = samples(shop, it).await?;
     let last = it.last.as_ref().map_or(B256::ZERO, |(receipt, _)| receipt.document.meter);
     let mut tally = Tally::new(samples, last);
-    let answer = ask(shop, delivery, &tally).await?;
+    let answer = ask(shop, delivery, tally.agreed(), tally.since()).await?;
     let CountersignAnswer::Behind { samples } = answer else { return Ok(answer) };
     *heard = Instant::now();
     tally.agree_on(samples);
-    ask(shop, delivery, &tally).await
+    // Where ours are lost, the receipt stands on those that the gateway has.
+    let before = if tally.count() == 0 { samples } else { tally.agreed() };
+    ask(shop, delivery, before, tally.since()).await
 }
 
 /// Hand in what a task left and printed.
@@ -133,12 +135,13 @@ async fn hand_in_result(
 async fn ask(
     shop: &Workshop,
     delivery: &Delivery,
-    tally: &Tally,
+    samples_before: u64,
+    samples: &[Sample],
 ) -> Result<CountersignAnswer, Error> {
     let question = ToGateway::Countersign(Box::new(Countersign {
         receipt: delivery.receipt.clone(),
-        samples_before: tally.agreed(),
-        samples: tally.since().to_vec(),
+        samples_before,
+        samples: samples.to_vec(),
         results: delivery.results.clone(),
         ending: delivery.ending.clone(),
     }));
@@ -148,10 +151,13 @@ async fn ask(
 /// The samples under the terminal receipt's meter.
 async fn samples(shop: &Workshop, it: &Ended) -> Result<Vec<Sample>, Error> {
     let failed = |source| Error::Sandbox { operation: "reading samples", source };
+    let count = it.delivery.as_ref().map_or(0, |delivery| delivery.meter.count());
+    if count == 0 {
+        return Ok(Vec::new());
+    }
     let folder = shop.folder(it.agreement.deal);
     let found = shop.world.runtime.adopt(folder.path()).await.map_err(failed)?;
     let Some(run) = found else { return Ok(Vec::new()) };
-    let count = it.delivery.as_ref().map_or(0, |delivery| delivery.meter.count());
     let beats = run.samples(0).await.map_err(failed)?;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     Ok(beats.into_iter().take(count).map(|beat| beat.sample).collect())

@@ -17,9 +17,6 @@ use crate::error::Error;
 /// write.
 pub(crate) const PROMPT: Duration = Duration::from_secs(10);
 
-/// How long it may take to read a long body, or to come to a verdict.
-pub(crate) const PATIENT: Duration = Duration::from_secs(600);
-
 /// The gateway this provider serves.
 #[derive(Clone)]
 pub(crate) struct Gateway {

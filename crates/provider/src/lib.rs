@@ -19,33 +19,44 @@ mod provider;
 mod announce;
 mod desk;
 
+mod bid;
+mod offer;
+
 mod lease;
 
 mod accept;
-mod deliver;
-mod meter;
+
 mod prepare;
-mod wipe;
+
+mod meter;
+
+mod conclude;
+
+mod deliver;
 
 mod exits;
-mod inputs;
+
+mod wipe;
+
 mod outputs;
-mod outside;
 mod print;
+
+mod inputs;
+mod outside;
 mod terminal;
+
+mod line;
+
+mod world;
 
 mod floor;
 mod gateway;
 mod inbox;
-mod line;
-mod view;
-mod world;
 
-mod bid;
-mod offer;
 mod pace;
 mod policy;
 mod tally;
+mod view;
 
 mod error;
 

@@ -3,8 +3,7 @@
 //! Upon readiness, and at every interval: a receipt over the running time so far, with the samples
 //! since the last one both sides have. Upon the renter key's signature: it is written down. Upon
 //! silence: `pace` says when to hold the work and when to give up. Upon a stop, from the gateway or
-//! from the chain: the work is ended. Upon the end of the run: what it left is kept and the terminal
-//! receipt signed.
+//! from the chain: the work is ended. Upon the end of the run: `conclude`.
 //!
 //! Invariant: time is the sandbox's own count of running time, never wall time; nothing is billed
 //! while the work is held.
@@ -14,28 +13,29 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use market::{
     LeaseFact, Outcome, Receipt, Signed,
-    message::{CommandAnswer, Countersign, CountersignAnswer, Output, Phase},
+    message::{CommandAnswer, Countersign, CountersignAnswer, Output},
     stage::Leased,
     task::result_root,
 };
 use net::Body;
 use primitives::{B256, Seconds};
-use sandbox::{ExitRecord, Progress, Run};
+use sandbox::{Progress, Run};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
+    conclude::{self, Over},
     error::{Error, story},
     gateway::PROMPT,
     inbox::{Inbox, Wanted, is_same, refuse},
     line::Stride,
-    outputs, outside,
-    pace::{Moment, Pace, Why, pace, seconds, why_stopped},
+    outside,
+    pace::{Moment, Pace, pace, seconds},
     print,
     tally::Tally,
-    terminal::{self, End, told, words},
+    terminal,
     world::{AGAIN, Workshop},
 };
 
@@ -73,11 +73,27 @@ pub(crate) async fn next(
     inbox: &mut Inbox,
     watch: &mut Option<Watch>,
 ) -> Result<Stride, Error> {
+    match until_next(shop, it, inbox, watch).await {
+        Err(Error::Sandbox { source, .. }) if conclude::is_damage(&source) => Ok(Stride::of(
+            conclude::lost(shop, it, &format!("the records of the run are damaged: {source}")),
+        )),
+        outcome => outcome,
+    }
+}
+
+async fn until_next(
+    shop: &std::sync::Arc<Workshop>,
+    it: &Leased,
+    inbox: &mut Inbox,
+    watch: &mut Option<Watch>,
+) -> Result<Stride, Error> {
     let watch = match watch {
         Some(watch) => watch,
         None => match Watch::begin(shop, it).await? {
             Some(found) => watch.insert(found),
-            None => return Ok(Stride::of(vanished(shop, it))),
+            None => {
+                return Ok(Stride::of(conclude::lost(shop, it, "the run and its folder are gone")));
+            }
         },
     };
     let (plaza, rules) = (shop.world.settlement.plaza(), &shop.config.rules);
@@ -87,7 +103,8 @@ pub(crate) async fn next(
     loop {
         let progress = watch.look(shop, it).await?;
         if let Some(record) = progress.exit() {
-            return watch.conclude(shop, it, record).await.map(Stride::of);
+            let over = Over { run: watch.run.as_ref(), record, meter: watch.tally.meter() };
+            return conclude::run(shop, it, over, watch.billed(it)).await.map(Stride::of);
         }
         watch.keep_pace(shop, it, &progress.phase).await?;
         let reachable = watch.reachable_since.is_some();
@@ -288,90 +305,6 @@ impl Watch {
         }
         None
     }
-
-    /// The run is over: keep what it left and sign the terminal receipt, or give the renter up.
-    async fn conclude(
-        &self,
-        shop: &Workshop,
-        it: &Leased,
-        record: &ExitRecord,
-    ) -> Result<LeaseFact, Error> {
-        let terms = &it.agreement.terms.document;
-        let limit = it.assignment.work.time_limit;
-        let seconds = self.billed(it);
-        let outcome = match record.ending.outcome {
-            sandbox::Outcome::Completed => Outcome::Completed,
-            sandbox::Outcome::Stopped => match why_stopped(it.stop, self.elapsed, terms, limit) {
-                Why::Asked => Outcome::Stopped,
-                Why::OutOfFunds => Outcome::OutOfFunds,
-                Why::GaveUp => return Ok(given_up(it, seconds)),
-            },
-            outcome if outcome.is_the_machines_fault() => Outcome::ProviderFault,
-            _ => Outcome::Failed,
-        };
-        let keeping = outputs::keep(shop, self.run.as_ref(), it.assignment.work.output_limit);
-        let (deal, every) = (it.agreement.deal, shop.sign_of_life());
-        let kept = shop.gateway.while_saying(deal, Phase::Delivering, every, keeping).await;
-        let meter = self.tally.meter();
-        let mut end = End {
-            outcome,
-            exit_code: record.exit_status().into(),
-            ending: told(&record.ending),
-            started: record.started,
-            seconds,
-            output: primitives::Digest::default(),
-            root: meter.root(),
-            meter,
-        };
-        match kept {
-            Ok(output) => end.output = output,
-            Err(error) => unkept(&mut end, error)?,
-        }
-        Ok(terminal::sign(shop, &it.agreement, &it.command.document, end))
-    }
-}
-
-/// What a run left cannot be handed in: say so where that will not change.
-fn unkept(end: &mut End, error: Error) -> Result<(), Error> {
-    let said = story(&error);
-    match error {
-        Error::Store {
-            source: store::Error::DiskFull { .. } | store::Error::LimitReached { .. },
-            ..
-        } => {
-            end.outcome = Outcome::ProviderFault;
-            end.ending = words("disk-full", &said, "order again; another provider may have room");
-        }
-        Error::Store {
-            source: store::Error::Entry { .. } | store::Error::Manifest { .. }, ..
-        } => {
-            end.outcome = Outcome::Failed;
-            end.exit_code = end.exit_code.max(1);
-            end.ending = words("outputs-refused", &said, "leave fewer and shallower files in out");
-        }
-        error => return Err(error),
-    }
-    Ok(())
-}
-
-fn given_up(it: &Leased, seconds: Seconds) -> LeaseFact {
-    let signed = it.last.as_ref().map_or(Seconds(0), |(receipt, _)| receipt.document.seconds);
-    LeaseFact::Abandoned {
-        why: "the renter's side signed no more while the work was held".into(),
-        unsigned: Seconds(seconds.0.saturating_sub(signed.0)),
-    }
-}
-
-/// The run left no trace: our machine has lost it. Free where it is early, else what was signed.
-fn vanished(shop: &Workshop, it: &Leased) -> LeaseFact {
-    let cause = "the run and its folder are gone from the provider's machine".to_owned();
-    let (seconds, root) = match &it.last {
-        Some((receipt, _)) => (receipt.document.seconds, receipt.document.meter),
-        None => (Seconds(1), B256::ZERO),
-    };
-    let lost = End::our_fault("lost", cause, "order again");
-    let end = End { started: true, seconds, root, ..lost };
-    terminal::sign(shop, &it.agreement, &it.command.document, end)
 }
 
 fn is_renters(

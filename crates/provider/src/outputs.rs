@@ -3,7 +3,7 @@
 //! Upon the end of a run: its files become blobs and a tree, within the limit that was ordered.
 //! Upon delivery: the gateway says which of the blobs it does not have, and gets those.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use market::message::{Done, Missing, ToGateway};
 use net::Body;
@@ -15,12 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    error::Error,
-    gateway::{PATIENT, PROMPT},
-    inputs::blobs_of,
-    world::Workshop,
-};
+use crate::{error::Error, gateway::PROMPT, inputs::blobs_of, world::Workshop};
 
 /// Bytes read from an output at once.
 const CHUNK: usize = 256 << 10;
@@ -88,6 +83,11 @@ async fn keep_file(run: &dyn Run, output: &Output, blobs: &dyn Blobs) -> Result<
     stored.map_err(|source| Error::Store { operation: "keeping what a run left", source })
 }
 
+/// How long a body of this size may take: at 64 KiB a second even a poor line is done by then.
+fn patience(size: Bytes) -> Duration {
+    PROMPT + Duration::from_secs(size.0 >> 16)
+}
+
 /// Hand a tree in, blob by blob, as far as the gateway does not have it; notes when it last
 /// `heard` from the gateway.
 pub(crate) async fn hand_in(
@@ -116,11 +116,12 @@ async fn hand_in_some(
         .ask("asking which outputs are missing", &question, Body::Empty, PROMPT)
         .await?;
     for blob in missing.blobs {
-        let content = shop.world.blobs.get(&blob).await;
-        let content = content.map_err(|source| Error::Store { operation: OPERATION, source })?;
+        let kept = |source| Error::Store { operation: OPERATION, source };
+        let content = shop.world.blobs.get(&blob).await.map_err(kept)?;
+        let size = shop.world.blobs.size(&blob).await.map_err(kept)?.unwrap_or_default();
         let question = ToGateway::PutBlob { deal, blob };
         let body = Body::Reader(content);
-        match shop.gateway.ask(OPERATION, &question, body, PATIENT).await? {
+        match shop.gateway.ask(OPERATION, &question, body, patience(size)).await? {
             Done::Done => *heard = Instant::now(),
             Done::Refused { why } => return Err(Error::Denied { operation: OPERATION, why }),
         }

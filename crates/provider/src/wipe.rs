@@ -39,14 +39,21 @@ async fn end(shop: &Workshop, deal: DealId) -> Result<(), Error> {
     let failed = |operation| move |source| Error::Sandbox { operation, source };
     let found = shop.world.runtime.adopt(shop.folder(deal).path()).await;
     let Some(run) = found.map_err(failed("looking for a run"))? else { return Ok(()) };
-    while run.progress().await.map_err(failed("looking at a run"))?.exit().is_none() {
+    loop {
+        let progress = run.progress().await;
+        if progress.as_ref().is_ok_and(|progress| progress.exit().is_some()) {
+            return Ok(());
+        }
         match run.stop(Duration::ZERO).await {
             Ok(()) | Err(sandbox::Error::NotRunning { .. }) => {}
             Err(source) => return Err(failed("ending a run")(source)),
         }
+        if progress.is_err() {
+            // Whether it has ended cannot be read; a wipe that comes too early says so.
+            return Ok(());
+        }
         run.changed().await.map_err(failed("watching a run"))?;
     }
-    Ok(())
 }
 
 /// Forget the lease's blobs; how many bytes they had.

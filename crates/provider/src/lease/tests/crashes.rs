@@ -7,7 +7,7 @@ use market::{
     message::{BidAnswer, CommandAnswer},
 };
 use primitives::{Amount, Digest, Seconds};
-use sandbox::{Script, Spoken, Stream};
+use sandbox::{Runtime as _, Script, Spoken, Stream};
 use store::{Crash, Position};
 
 use super::{
@@ -200,4 +200,25 @@ async fn reserved_capacity_is_still_reserved_after_a_restart() {
     assert_eq!(hall.bid(&hall.request(&work(), 2)).await, offered, "firm is firm");
     let third = hall.price(&hall.request(&work(), 3)).await;
     assert!(matches!(third, Some(BidAnswer::Busy { .. })), "{third:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_gone_without_a_trace_was_the_machines_fault() {
+    let mut hall = Hall::with(lasting(3_000)).await;
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.until_stage(deal, "running").await;
+    hall.pass(30).await;
+    hall.crash().await;
+    let folder = hall.folder.path().join("runs").join(deal.to_string().trim_start_matches("0x"));
+    assert!(hall.runtime.scripted.lose(&folder));
+    hall.runtime.scripted.wipe(&folder).await.expect("it is lost");
+    hall.start().await;
+    hall.until_over(deal).await;
+    let seen = hall.gate.deal(deal);
+    let receipt = seen.last.expect("a terminal receipt").document;
+    assert_eq!((receipt.outcome, receipt.amount), (Outcome::ProviderFault, Amount::ZERO));
+    assert_eq!(hall.closing(deal).await.split.charge(), Amount::ZERO);
+    assert!(hall.gate.all_faults().is_empty(), "{:?}", hall.gate.all_faults());
+    assert_eq!(hall.starts(), 1);
 }

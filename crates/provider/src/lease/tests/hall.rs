@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -25,7 +25,10 @@ use primitives::{
     Address, Amount, B256, BasisPoints, Bytes, Clock, DealId, Epoch, Key, Millicores, PeerId, Rate,
     Resources, Seconds, TaskIndex, UnixSeconds,
 };
-use sandbox::{Isolation, Preparation, Prepared, Run, Runtime, Script, Scripted, Spec, Wiped};
+use sandbox::{
+    Beat, Isolation, Preparation, Prepared, Progress, Run, Runtime, Script, Scripted, Spec, Stream,
+    Wiped,
+};
 use serde::de::DeserializeOwned;
 use settlement::{Call, Ledger, Sent, Settlement, Setup};
 use store::{MemoryBlobs, MemoryLog};
@@ -45,6 +48,8 @@ pub(super) struct TestClock {
 pub(super) struct Counting {
     pub(super) scripted: Scripted,
     pub(super) starts: Arc<AtomicUsize>,
+    /// Whether the samples of all runs are damaged.
+    pub(super) damaged: Arc<AtomicBool>,
 }
 
 pub(super) struct Hall {
@@ -160,8 +165,11 @@ impl Hall {
         network.link(&peer("provider"), &peer("gateway"));
         let wire = Arc::new(network.join(&peer("gateway")));
         let gate = Gate::open(wire.clone(), ledger.seat(gateway_account()).escrow());
-        let runtime =
-            Counting { scripted: Scripted::new(move |_| script.clone()), starts: Arc::default() };
+        let runtime = Counting {
+            scripted: Scripted::new(move |_| script.clone()),
+            starts: Arc::default(),
+            damaged: Arc::default(),
+        };
         let mut hall = Self {
             clock,
             ledger,
@@ -421,10 +429,69 @@ impl Runtime for Counting {
     }
 
     async fn adopt(&self, folder: &Path) -> Result<Option<Box<dyn Run>>, sandbox::Error> {
-        self.scripted.adopt(folder).await
+        let found = self.scripted.adopt(folder).await?;
+        let damaged = self.damaged.clone();
+        Ok(found.map(|run| Box::new(Fragile { run, damaged }) as Box<dyn Run>))
     }
 
     async fn wipe(&self, folder: &Path) -> Result<Wiped, sandbox::Error> {
         self.scripted.wipe(folder).await
+    }
+}
+
+/// A run whose samples a bad disk may damage.
+struct Fragile {
+    run: Box<dyn Run>,
+    damaged: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Run for Fragile {
+    fn folder(&self) -> &Path {
+        self.run.folder()
+    }
+
+    async fn progress(&self) -> Result<Progress, sandbox::Error> {
+        self.run.progress().await
+    }
+
+    async fn changed(&self) -> Result<(), sandbox::Error> {
+        self.run.changed().await
+    }
+
+    async fn samples(&self, from: u64) -> Result<Vec<Beat>, sandbox::Error> {
+        if self.damaged.load(Ordering::Relaxed) {
+            return Err(sandbox::Error::Chain { path: self.folder().to_owned(), line: 3 });
+        }
+        self.run.samples(from).await
+    }
+
+    async fn log(&self, stream: Stream, from: u64, most: usize) -> Result<Vec<u8>, sandbox::Error> {
+        self.run.log(stream, from, most).await
+    }
+
+    async fn pause(&self) -> Result<(), sandbox::Error> {
+        self.run.pause().await
+    }
+
+    async fn resume(&self) -> Result<(), sandbox::Error> {
+        self.run.resume().await
+    }
+
+    async fn stop(&self, grace: Duration) -> Result<(), sandbox::Error> {
+        self.run.stop(grace).await
+    }
+
+    async fn outputs(&self) -> Result<Vec<sandbox::Output>, sandbox::Error> {
+        self.run.outputs().await
+    }
+
+    async fn read_output(
+        &self,
+        path: &str,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, sandbox::Error> {
+        self.run.read_output(path, from, most).await
     }
 }

@@ -276,3 +276,19 @@ async fn printed_output_that_nobody_takes_delays_nothing() {
     assert_eq!(hall.stage(deal), None, "over within seconds of its end");
     assert_eq!(hall.closing(deal).await.split.charge(), units(6_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn damaged_samples_end_the_run_as_the_machines_fault() {
+    let hall = Hall::with(lasting(3_000)).await;
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.until_stage(deal, "running").await;
+    hall.pass(30).await;
+    hall.runtime.damaged.store(true, std::sync::atomic::Ordering::Relaxed);
+    hall.until_over(deal).await;
+    let seen = hall.gate.deal(deal);
+    let receipt = seen.last.expect("a terminal receipt").document;
+    assert_eq!((receipt.outcome, receipt.amount), (Outcome::ProviderFault, Amount::ZERO));
+    assert_eq!(seen.ending.expect("words").code, "lost");
+    assert!(hall.gate.all_faults().is_empty(), "{:?}", hall.gate.all_faults());
+}

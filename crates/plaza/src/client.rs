@@ -159,6 +159,7 @@ pub(crate) async fn answered(request: RequestBuilder) -> Result<Response> {
 fn silence(error: &reqwest::Error) -> Failure {
     Failure::new("asking the gateway")
         .because(error)
+        .away()
         .advise("see whether it runs: plaza doctor; start it again: plaza up")
 }
 
@@ -181,6 +182,7 @@ impl Failure {
         match status {
             StatusCode::UNAUTHORIZED => self
                 .advise("another data folder's network answers there; name yours with --data DIR"),
+            StatusCode::SERVICE_UNAVAILABLE => self.away(),
             StatusCode::INSUFFICIENT_STORAGE => {
                 self.advise("free some space on the gateway's disk")
             }

@@ -384,9 +384,9 @@ pub(crate) struct UpFlags {
     #[arg(long, value_name = "FILE", conflicts_with = "no_provider")]
     pub(crate) policy: Option<PathBuf>,
 
-    /// The constitution of a new network: a preset's name or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "local")]
-    pub(crate) profile: String,
+    /// The constitution of a new network: a preset's name or a file [default: local]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) profile: Option<String>,
 
     /// Set by `plaza` itself when it starts a network in the background
     #[arg(long, hide = true)]

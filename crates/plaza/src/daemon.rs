@@ -139,7 +139,9 @@ fn spawn(config: &Config, flags: &UpFlags) -> Result<Child> {
     let again = log.try_clone().doing(|| "opening the log".to_owned())?;
     let mut command = Command::new(&config.program);
     command.arg("--data").arg(config.folder.path()).args(["up", "--detached"]);
-    command.args(["--profile", &flags.profile]);
+    if let Some(profile) = &flags.profile {
+        command.args(["--profile", profile]);
+    }
     if let Some(port) = flags.port {
         command.args(["--port", &port.to_string()]);
     }
@@ -168,12 +170,16 @@ fn log(path: &Path) -> Result<File> {
         .doing(|| format!("opening the log {}", path.display()))
 }
 
+/// Why a network that was started in the background did not come up, in its own last words.
 fn dead(config: &Config, why: &str) -> Failure {
     let path = config.folder.log();
     let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    Failure::new(format!("the network does not start: {why}: {last}"))
-        .advise(format!("see {}, or look at it directly: plaza up --foreground", path.display()))
+    let complaint = text.rsplit_once("plaza: ").map_or("", |(_, last)| last.trim_end());
+    let mut lines = complaint.lines();
+    let cause = lines.next().unwrap_or(why);
+    let look = format!("see {}, or look at it directly: plaza up --foreground", path.display());
+    Failure::new(format!("the network does not start: {cause}"))
+        .advise(lines.next().map_or(look, |advice| advice.trim().to_owned()))
 }
 
 impl UpFlags {
@@ -185,7 +191,7 @@ impl UpFlags {
             peers: None,
             no_provider: false,
             policy: None,
-            profile: "local".to_owned(),
+            profile: None,
             detached: false,
         }
     }

@@ -13,6 +13,7 @@ pub(crate) struct Failure {
     what: String,
     why: Vec<String>,
     advice: Option<String>,
+    away: bool,
 }
 
 /// What a command gives.
@@ -21,7 +22,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// `what` could not be done.
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), why: Vec::new(), advice: None }
+        Self { what: what.into(), why: Vec::new(), advice: None, away: false }
     }
 
     /// Because of this error and its causes.
@@ -40,6 +41,18 @@ impl Failure {
     pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
+    }
+
+    /// Because the other side did not answer: it may, later.
+    #[must_use]
+    pub(crate) fn away(mut self) -> Self {
+        self.away = true;
+        self
+    }
+
+    /// Whether the same may succeed later without anyone changing anything.
+    pub(crate) fn is_away(&self) -> bool {
+        self.away
     }
 
     /// The same, on the way to something larger.

@@ -15,6 +15,7 @@
 //!     plaza.log             what the background process reports
 //!   provider/               a provider of this machine
 //!     lock, running.json
+//!     network.json          the descriptor of the network it joined
 //!     facts.db blobs/ runs/
 //!     account.key provider.key peer.key policy.toml
 //! ```

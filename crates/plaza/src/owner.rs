@@ -1,6 +1,7 @@
 //! `plaza provider status|earnings|withdraw|drain`: the owner's hand on a provider that runs.
 
 use api::{Withdrawal, Withdrawn};
+use profile::Descriptor;
 use provider::{Earnings, Status};
 use serde_json::{Value, json};
 
@@ -8,15 +9,12 @@ use crate::{
     client::Client,
     command::{ProviderCommand, ProviderFlags},
     config::Config,
-    failure::{Failure, Result},
+    failure::{Doing as _, Failure, Result},
     run::{dollars, hourly},
     seat, seller,
     voice::table,
     wallet::{parse_account, parse_amount},
 };
-
-/// Test dollars and every stablecoin that networks list today have six.
-const DECIMALS: u8 = 6;
 
 pub(crate) async fn provider(config: &Config, flags: &ProviderFlags) -> Result<()> {
     match (&flags.command, &flags.join) {
@@ -30,22 +28,23 @@ pub(crate) async fn provider(config: &Config, flags: &ProviderFlags) -> Result<(
 
 async fn ask(config: &Config, command: &ProviderCommand) -> Result<()> {
     let client = client(config)?;
+    let decimals = decimals(config)?;
     match command {
         ProviderCommand::Status => {
             let status: Status = client.get("v1/provider").await?;
-            config.voice.answer(&status, || shown(&status));
+            config.voice.answer(&status, || shown(&status, decimals));
         }
         ProviderCommand::Earnings => {
             let earnings: Earnings = client.get("v1/provider/earnings").await?;
-            config.voice.answer(&earnings, || earned(&earnings));
+            config.voice.answer(&earnings, || earned(&earnings, decimals));
         }
         ProviderCommand::Withdraw { amount, to } => {
-            let amount = amount.as_deref().map(|text| parse_amount(text, DECIMALS)).transpose()?;
+            let amount = amount.as_deref().map(|text| parse_amount(text, decimals)).transpose()?;
             let to = to.as_deref().map(parse_account).transpose()?;
             let withdrawn: Withdrawn =
                 client.post("v1/provider/withdraw", &Withdrawal { amount, to }).await?;
             config.voice.answer(&withdrawn, || {
-                let amount = dollars(withdrawn.amount, DECIMALS);
+                let amount = dollars(withdrawn.amount, decimals);
                 format!("{amount} sent to {} in transaction {}", withdrawn.to, withdrawn.tx)
             });
         }
@@ -68,13 +67,21 @@ fn client(config: &Config) -> Result<Client> {
     Client::new(&occupant.url, &config.folder.token()?)
 }
 
-fn shown(status: &Status) -> String {
+/// The decimals of the token on the network that was joined.
+fn decimals(config: &Config) -> Result<u8> {
+    let path = config.folder.provider().join("network.json");
+    let what = || format!("reading {}", path.display());
+    let text = std::fs::read_to_string(&path).doing(what)?;
+    Ok(Descriptor::parse(&text).doing(what)?.contracts.token_decimals)
+}
+
+fn shown(status: &Status, decimals: u8) -> String {
     let listed = match (status.listed, status.draining) {
         (_, true) => "takes no more work",
         (true, false) => "its offer is in the book",
         (false, false) => "its offer is not in the book",
     };
-    let price = status.offer.as_ref().map(|offer| hourly(offer.rate, DECIMALS));
+    let price = status.offer.as_ref().map(|offer| hourly(offer.rate, decimals));
     let mut lines = vec![
         format!("offer     {} for {}", status.capacity, price.unwrap_or_else(|| "-".to_owned())),
         format!("state     {listed}"),
@@ -90,8 +97,8 @@ fn shown(status: &Status) -> String {
                     lease.deal.short(),
                     lease.stage.clone(),
                     lease.seconds.to_string(),
-                    hourly(lease.rate, DECIMALS),
-                    dollars(lease.amount, DECIMALS),
+                    hourly(lease.rate, decimals),
+                    dollars(lease.amount, decimals),
                 ]
             })
             .collect();
@@ -100,17 +107,17 @@ fn shown(status: &Status) -> String {
     lines.join("\n")
 }
 
-fn earned(earnings: &Earnings) -> String {
+fn earned(earnings: &Earnings, decimals: u8) -> String {
     let rows: Vec<_> = earnings
         .deals
         .iter()
-        .map(|deal| vec![deal.deal.short(), deal.job.short(), dollars(deal.paid, DECIMALS)])
+        .map(|deal| vec![deal.deal.short(), deal.job.short(), dollars(deal.paid, decimals)])
         .collect();
     format!(
         "{}\nearned    {}\nescrow    {}\nwallet    {}",
         table(&["DEAL", "JOB", "PAID"], &rows),
-        dollars(earnings.total, DECIMALS),
-        dollars(earnings.balance, DECIMALS),
-        dollars(earnings.wallet, DECIMALS)
+        dollars(earnings.total, decimals),
+        dollars(earnings.balance, decimals),
+        dollars(earnings.wallet, decimals)
     )
 }

@@ -12,9 +12,10 @@ use std::{
 
 use api::{Access, Seller};
 use axum::Router;
+use market::Machine;
 use net::{Peers, Transport as _};
 use primitives::{Bytes, Clock as _, UnixSeconds};
-use profile::Descriptor;
+use profile::{Descriptor, Gateway};
 use provider::{Policy, Provider, for_sale};
 use sandbox::{Native, Runtime, Shim};
 use settlement::{Evm, Pace, Rpc};
@@ -97,33 +98,18 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
             .advise("look at it: plaza provider status; start another with another --data DIR"));
     };
     let Joining { descriptor, policy, rpc } = joining;
-    let decimals = descriptor.contracts.token_decimals;
-    let policy = keep_policy(&place, policy, decimals)?;
+    let text = serde_json::to_string_pretty(descriptor).expect("plain data with string keys");
+    folder::write(&place.join("network.json"), &text)?;
+    let policy = keep_policy(&place, policy, descriptor.contracts.token_decimals)?;
     let runs = place.join("runs");
     folder::make(&runs)?;
     let runtime = Native::new(Shim::this_binary([SHIM]));
-    let probe = place.join("probe");
-    let isolation = runtime.probe(&probe).await;
-    // Empty by now; what is left of it is in nobody's way.
-    let _ = std::fs::remove_dir(&probe);
-    let isolation = isolation.map_err(|error| {
-        Failure::new("this machine cannot shut work in").because(&error).advise(
-            "see what is missing: plaza doctor; a network without a provider: plaza up --no-provider",
-        )
-    })?;
-    let survey = hardware::survey(&runs);
-    let machine = for_sale(&survey, &isolation, &policy)
-        .doing(|| "finding out what of this machine is for sale".to_owned())?;
+    let machine = machine(&runtime, &place, &policy).await?;
 
-    let peer_key = folder::transport_key(&place.join("peer.key"))?;
     let gateway = descriptor.gateways.first();
     let gateway =
         gateway.ok_or_else(|| Failure::new("the network's descriptor names no gateway"))?;
-    let addresses = gateway.addresses.iter().map(|address| address.parse::<net::Address>());
-    let addresses = addresses.collect::<std::result::Result<Vec<_>, _>>();
-    let addresses = addresses.doing(|| "reading the gateway's addresses".to_owned())?;
-    let peers = Peers::start(&peer_key, &[], &addresses).await;
-    let peers = Arc::new(peers.doing(|| "connecting to the gateway".to_owned())?);
+    let peers = connect(&place, gateway).await?;
     let rpc = match rpc {
         Some(rpc) => rpc,
         None => {
@@ -137,16 +123,7 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     let chain = Evm::open(rpc, network, account.clone(), pace).await;
     let chain = Arc::new(chain.doing(|| "opening the contracts".to_owned())?);
 
-    let opening = || "opening the provider's stores".to_owned();
-    let world = provider::World {
-        settlement: chain.clone(),
-        transport: peers.clone(),
-        runtime: Arc::new(runtime),
-        blobs: Arc::new(DiskBlobs::open(&place.join("blobs"), BLOBS).await.doing(opening)?),
-        log: Arc::new(SqliteLog::open(&place.join("facts.db")).await.doing(opening)?),
-        clock: Arc::new(SystemClock::new()),
-        salts: Arc::new(random::word),
-    };
+    let world = world(&place, runtime, &chain, &peers).await?;
     let config = provider::Config {
         key: folder::key(&place.join("provider.key"))?,
         account: account.address(),
@@ -163,6 +140,49 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     let provider = Arc::new(provider.doing(|| "reading the provider's journal".to_owned())?);
     let token = descriptor.contracts.token;
     Ok(Shop { provider, settlement: chain, peers, token, seat })
+}
+
+/// What of this machine is for sale, as far as its walls really stand.
+async fn machine(runtime: &Native, place: &Path, policy: &Policy) -> Result<Machine> {
+    let probe = place.join("probe");
+    let isolation = runtime.probe(&probe).await;
+    // Empty by now; what is left of it is in nobody's way.
+    let _ = std::fs::remove_dir(&probe);
+    let isolation = isolation.map_err(|error| {
+        Failure::new("this machine cannot shut work in").because(&error).advise(
+            "see what is missing: plaza doctor; a network without a provider: plaza up --no-provider",
+        )
+    })?;
+    for_sale(&hardware::survey(place), &isolation, policy)
+        .doing(|| "finding out what of this machine is for sale".to_owned())
+}
+
+/// Keep a connection to the gateway, whether it answers now or later.
+async fn connect(place: &Path, gateway: &Gateway) -> Result<Arc<Peers>> {
+    let key = folder::transport_key(&place.join("peer.key"))?;
+    let addresses = gateway.addresses.iter().map(|address| address.parse::<net::Address>());
+    let addresses = addresses.collect::<std::result::Result<Vec<_>, _>>();
+    let addresses = addresses.doing(|| "reading the gateway's addresses".to_owned())?;
+    let peers = Peers::start(&key, &[], &addresses).await;
+    Ok(Arc::new(peers.doing(|| "connecting to the gateway".to_owned())?))
+}
+
+async fn world(
+    place: &Path,
+    runtime: Native,
+    chain: &Arc<Evm>,
+    peers: &Arc<Peers>,
+) -> Result<provider::World> {
+    let opening = || "opening the provider's stores".to_owned();
+    Ok(provider::World {
+        settlement: chain.clone(),
+        transport: peers.clone(),
+        runtime: Arc::new(runtime),
+        blobs: Arc::new(DiskBlobs::open(&place.join("blobs"), BLOBS).await.doing(opening)?),
+        log: Arc::new(SqliteLog::open(&place.join("facts.db")).await.doing(opening)?),
+        clock: Arc::new(SystemClock::new()),
+        salts: Arc::new(random::word),
+    })
 }
 
 impl Shop {
@@ -222,7 +242,7 @@ fn keep_policy(place: &Path, given: Option<&Path>, decimals: u8) -> Result<Polic
 }
 
 /// Wait for the connection to the gateway, saying so when it takes long.
-async fn connected(peers: &Peers, gateway: &profile::Gateway) -> Result<()> {
+async fn connected(peers: &Peers, gateway: &Gateway) -> Result<()> {
     let mut present = peers.watch_peers();
     let connected = present.wait_for(|peers| peers.contains(&gateway.peer));
     match tokio::time::timeout(Duration::from_secs(30), connected).await {

@@ -10,7 +10,11 @@ use std::{
 };
 
 use api::{Job, Network};
-use market::{DealFact, Fact, JobFact, fact::Submission, message::Output};
+use market::{
+    DealFact, Fact, JobFact,
+    fact::{Agreement, Submission},
+    message::Output,
+};
 use primitives::{Amount, Clock, JobId, Key, Rate, UnixSeconds};
 
 use crate::{
@@ -61,6 +65,7 @@ struct Known {
     opened: bool,
     ready: Option<UnixSeconds>,
     warned: bool,
+    cut: bool,
     done: bool,
 }
 
@@ -120,6 +125,7 @@ impl Following<'_> {
                 Ok(false) => {}
                 Err(Trouble::Ours(failure)) => return Err(self.given_up(failure).await),
                 Err(Trouble::Away(failure)) => {
+                    known.cut = true;
                     let since = *away.get_or_insert_with(|| {
                         progress.waiting();
                         Instant::now()
@@ -179,10 +185,7 @@ impl Following<'_> {
                 progress.chosen(&agreement, decimals);
                 known.cap = agreement.terms.document.cap;
                 known.rate = agreement.terms.document.rate;
-                let now = SystemClock::new().now();
-                let given =
-                    consent::give(client, self.network, self.submission, &agreement, self.key, now);
-                given.await.map_err(Trouble::Ours)?;
+                self.consent(client, &agreement, known.cut).await?;
             }
             Fact::Deal(DealFact::Opened(opening)) => {
                 progress.opened(opening.tx);
@@ -205,6 +208,27 @@ impl Following<'_> {
             Fact::Deal(_) => {}
         }
         Ok(())
+    }
+
+    /// Agree to a deal, unless that was done before the gateway went away.
+    async fn consent(
+        &self,
+        client: &Client,
+        agreement: &Agreement,
+        again: bool,
+    ) -> std::result::Result<(), Trouble> {
+        if again {
+            let job = client.job(&self.job.to_string()).await.map_err(Trouble::Away)?;
+            if job.deal.is_none_or(|deal| deal.state != "chosen") {
+                return Ok(());
+            }
+        }
+        let now = SystemClock::new().now();
+        let given = consent::give(client, self.network, self.submission, agreement, self.key, now);
+        given.await.map_err(|failure| match failure.is_away() {
+            true => Trouble::Away(failure),
+            false => Trouble::Ours(failure),
+        })
     }
 
     fn show(&self, known: &Known, progress: &Progress) {

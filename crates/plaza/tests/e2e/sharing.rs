@@ -68,3 +68,24 @@ fn up_says_what_runs_already() {
     assert!(foreground.stderr.contains("already"), "{foreground:?}");
     assert_eq!(running(&house.data().join("provider"))["pid"], pid);
 }
+
+#[test]
+fn a_network_keeps_the_constitution_it_was_made_with() {
+    let Some(house) = House::new() else { return };
+    let local =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles/local.toml"));
+    let cheap = local.expect("the preset").replace("fee = 300 ", "fee = 100 ");
+    let cheap = house.file("cheap.toml", &cheap);
+    let profile = ["up", "--profile", cheap.to_str().expect("a path in UTF-8")];
+    house.plaza(profile).succeeded();
+    house.plaza(["down"]).succeeded();
+    house.plaza(["up"]).succeeded();
+    let network = house.plaza(["--json", "network", "view", "--descriptor"]).succeeded().json();
+    assert_eq!(network["profile"]["fee"], 100, "{network}");
+    house.plaza(["down"]).succeeded();
+    house.plaza(profile).succeeded();
+    house.plaza(["down"]).succeeded();
+    let other = house.plaza(["up", "--profile", "local"]);
+    assert_eq!(other.code(), 1, "{other:?}");
+    assert!(other.stderr.contains("constitution"), "{other:?}");
+}

@@ -74,10 +74,11 @@ impl Reading {
     /// The next piece, or `None` when nothing more is to be waited for.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, store::Error> {
         loop {
-            // Looked at before reading: what is printed before the end is read before it.
-            let over = self.world.broker.job(self.job).is_none_or(|job| job.conclusion.is_some());
+            // Marked before looking, so that whatever changes meanwhile wakes the wait below; and the
+            // end is looked at before reading, so that what is printed before it is read before it.
             self.length.mark_unchanged();
             self.changed.mark_unchanged();
+            let over = self.world.broker.job(self.job).is_none_or(|job| job.conclusion.is_some());
             let piece = self.world.outputs.read(&self.name, self.at, PIECE).await?;
             if !piece.is_empty() {
                 self.at += piece.len() as u64;

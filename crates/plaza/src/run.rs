@@ -13,15 +13,22 @@ mod follow;
 mod order;
 mod progress;
 
-use std::{path::PathBuf, process::ExitCode, sync::atomic::AtomicBool};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
 
 use api::Job;
+use market::fact::Submission;
 use primitives::JobId;
 
 pub(crate) use bill::{Bill, dollars, hourly};
 pub(crate) use order::{budget, unserved};
 
 use crate::{
+    client::Client,
     command::RunFlags,
     config::Config,
     daemon::{self, Reached},
@@ -32,6 +39,10 @@ use crate::{
 
 /// Exit status of a run that was left running.
 const LEFT: u8 = 130;
+
+/// How long a gateway that went away is waited for with an order.
+const PATIENCE: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Do it all; the exit status is the job's own.
 pub(crate) async fn run(config: &Config, flags: &RunFlags) -> ExitCode {
@@ -52,7 +63,7 @@ async fn attempt(config: &Config, flags: &RunFlags) -> Result<u8> {
     let progress = Progress::new(config.voice, flags.quiet);
     let key = purse::open(&config.folder, &flags.purse, reached.network.local)?;
     let Prepared { submission, id } = order::prepare(&reached, &key, flags, &progress).await?;
-    reached.client.submit(&submission, id).await?;
+    submit(config, &reached.client, &submission, id).await?;
     progress.submitted(id);
     let following = follow::Following {
         client: reached.client.clone(),
@@ -72,6 +83,28 @@ async fn attempt(config: &Config, flags: &RunFlags) -> Result<u8> {
         End::Over(job) => conclude(config, &reached, flags, &job, &progress).await,
         End::Left => leave(config, &reached, id, flags.detach).await,
     }
+}
+
+/// Hand in the order. Whether a gateway that went away has heard it nobody knows, so it is sent
+/// again, to wherever the gateway is by then: the same order is the same job.
+async fn submit(
+    config: &Config,
+    client: &Client,
+    submission: &Submission,
+    id: JobId,
+) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let mut heard = client.submit(submission, id).await;
+    while let Err(failure) = &heard
+        && failure.is_away()
+        && Instant::now() < until
+    {
+        tokio::time::sleep(AGAIN).await;
+        if let Some(client) = daemon::recorded(config)? {
+            heard = client.submit(submission, id).await;
+        }
+    }
+    heard.map(drop)
 }
 
 async fn conclude(

@@ -48,3 +48,34 @@ fn what_was_settled_before_the_network_was_killed_stays_settled() {
     let left = units(&has["wallet"]) + units(&has["escrow"]);
     assert_eq!(left, 10_000_000_000 - units(&bill["charge"]), "{has}");
 }
+
+#[test]
+fn a_network_killed_at_any_moment_loses_no_unit_and_no_job() {
+    let Some(house) = House::up() else { return };
+    for wait in [0, 15, 30, 45, 60, 80, 100, 130, 160, 200] {
+        let run = house.start(["run", "--json", "--", "sh", "-c", "echo printed; sleep 0.1"]);
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        house.kill();
+        house.plaza(["up"]).succeeded();
+        let came = finished(run);
+        // Before the order was written down nothing happened; afterwards all of it does.
+        match came.code() {
+            0 => assert!(came.stdout.starts_with("printed\n"), "after {wait} ms: {came:?}"),
+            125 => assert!(came.json()["settlement_tx"].is_null(), "after {wait} ms: {came:?}"),
+            _ => panic!("after {wait} ms: {came:?}"),
+        }
+    }
+    let jobs = house.plaza(["--json", "job", "list"]).succeeded().json();
+    let mut charged = 0;
+    for job in jobs["jobs"].as_array().expect("a list") {
+        let id = job["id"].as_str().expect("an id");
+        let done = house.wait_for_job(id, |job| job["state"] == "done");
+        let split = &done["deal"]["closing"]["split"];
+        if split.is_object() {
+            charged += units(&split["paid"]) + units(&split["fee"]);
+        }
+    }
+    let has = house.plaza(["--json", "wallet", "balance"]).succeeded().json();
+    let left = units(&has["wallet"]) + units(&has["escrow"]);
+    assert_eq!(left, 10_000_000_000 - charged, "{has}");
+}

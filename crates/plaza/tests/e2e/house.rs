@@ -156,11 +156,13 @@ impl House {
 
     /// Kill the network's process as a power cut would.
     pub(crate) fn kill(&self) {
-        kill(self.pid(), Signal::KILL);
-        let lock = self.data().join("gateway/lock");
+        let pid = self.pid();
+        kill(pid, Signal::KILL);
         poll("the end of the killed process", || {
-            let lock = fs::File::open(&lock).ok()?;
-            lock.try_lock_shared().ok()
+            // Gone, or a zombie whose new parent has not looked yet.
+            let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let state = status.rsplit_once(") ").map(|(_, rest)| rest.starts_with('Z'));
+            state.unwrap_or(true).then_some(())
         });
     }
 }

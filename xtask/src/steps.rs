@@ -95,7 +95,7 @@ impl Step {
 
 fn all_tests(root: &Path) -> Result<Vec<String>> {
     if works("cargo nextest --version") {
-        run(root, "cargo nextest run --workspace")?;
+        run(root, "cargo nextest run --workspace --no-fail-fast")?;
         run(root, "cargo test --workspace --doc")?;
     } else {
         run(root, "cargo test --workspace")?;

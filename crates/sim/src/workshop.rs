@@ -1,12 +1,18 @@
 //! A provider of the simulation: the real room `provider` over a scripted sandbox, which can be
 //! killed and started again while its runs go on.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use market::Machine;
 use primitives::{Address, Bytes, Key, Millicores, PeerId, Resources};
 use provider::{Config, Policy, Provider, World};
-use sandbox::{Script, Scripted};
+use sandbox::{Script, Scripted, Spec};
 use store::{Crash, Log as _, MemoryBlobs, MemoryLog, Position};
 
 use crate::{
@@ -28,6 +34,8 @@ pub struct Workshop {
     pub runtime: Scripted,
     /// A clock of its own; the town's without one.
     pub clock: Option<Arc<SimulatedClock>>,
+    /// How many runs were prepared: one per deal, however often the process dies.
+    pub prepared: Arc<AtomicU32>,
     blobs: Arc<MemoryBlobs>,
     key: Key,
     starts: u64,
@@ -37,12 +45,19 @@ pub struct Workshop {
 impl Workshop {
     /// A provider with an empty disk whose runs play `script`, not yet started.
     pub fn new(number: u8, script: Script) -> Self {
+        let prepared = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&prepared);
+        let play = move |_: &Spec| {
+            count.fetch_add(1, Ordering::Relaxed);
+            script.clone()
+        };
         Self {
             peer: peer(&format!("workshop-{number}")),
             account: key(number).address(),
             log: MemoryLog::new(),
-            runtime: Scripted::new(move |_| script.clone()),
+            runtime: Scripted::new(play),
             clock: None,
+            prepared,
             blobs: Arc::new(MemoryBlobs::new(Bytes::gibi(1))),
             key: key(number.wrapping_add(50)),
             starts: 0,

@@ -805,6 +805,8 @@ async fn no_signature_is_heard_that_the_gateway_s_journal_does_not_hold() {
             house.nudge_alive(&wanted).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        // Whatever left before the crash arrives.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         let leases = house.workshop.provider().status().leases;
         let heard = leases.first().map_or(Amount::ZERO, |lease| lease.amount);
         house.gateway.restart(&house.town).await;
@@ -838,6 +840,7 @@ async fn crashes_of_both_sides_in_one_life_cost_nobody_more_than_the_protocol_sa
             let receipt = deal.delivery.expect("delivered").receipt.document;
             assert_eq!(receipt.outcome, Outcome::Completed, "{here}");
             assert_eq!(house.paid().await.0, charge(rate, 12), "{here}");
+            assert_eq!(house.workshop.prepared.load(Ordering::Relaxed), 1, "{here}: one run");
         }
     }
 }
@@ -1059,6 +1062,13 @@ async fn an_assignment_said_often_and_by_many_gateways_starts_one_run() {
     let other = cell.wanted(&Wanted { command: vec!["other".to_owned()], ..Wanted::plain(1) });
     let answer = cell.assign(deal, &other, 6).await;
     assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
+    let spec = wanted.order.document.spec;
+    let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
+    let assignment = Some(Assignment { work: other.work.clone(), salt: other.salt });
+    let command = cell.command(deal, 6, act, &key(101));
+    let told = Instruction { command, assignment };
+    let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
+    assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
     assert!(cell.rest(3_600).await);
     assert_eq!(locked(&cell.keeper.seen.terminals).len(), 1);
     assert_eq!(cell.earned().await, {
@@ -1174,6 +1184,7 @@ async fn a_life_full_of_trouble_still_ends_with_every_unit_accounted_for() {
             assert_eq!(charged, due, "seed {seed}");
         }
         assert_eq!(earned, charged - charged * 300 / 10_000, "seed {seed}");
+        assert!(house.workshop.prepared.load(Ordering::Relaxed) <= 1, "seed {seed}: one run");
     }
 }
 

@@ -60,9 +60,14 @@ pub(crate) async fn find(config: &Config) -> Result<Option<Reached>> {
 }
 
 /// The API of this data folder's network as it was last recorded; nothing is asked.
-pub(crate) fn recorded(config: &Config) -> Result<Option<Client>> {
+fn recorded(config: &Config) -> Result<Option<Client>> {
     let occupant = seat::recorded(&config.folder.gateway());
     occupant.map(|occupant| Client::new(&occupant.url, &config.folder.token()?)).transpose()
+}
+
+/// The API where it is now: after a restart it may be at another port than `former`.
+pub(crate) fn present(config: &Config, former: &Client) -> Result<Client> {
+    Ok(recorded(config)?.unwrap_or_else(|| former.clone()))
 }
 
 /// As [`find`], with a failure that says how to get one.

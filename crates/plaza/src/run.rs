@@ -46,23 +46,26 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// Do it all; the exit status is the job's own.
 pub(crate) async fn run(config: &Config, flags: &RunFlags) -> ExitCode {
-    match attempt(config, flags).await {
+    let mut job = None;
+    match attempt(config, flags, &mut job).await {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             config.voice.failure(&failure);
             if config.voice.json {
-                config.voice.answer(&Bill::nothing(), String::new);
+                config.voice.answer(&Bill::unknown(job), String::new);
             }
             ExitCode::from(OURS)
         }
     }
 }
 
-async fn attempt(config: &Config, flags: &RunFlags) -> Result<u8> {
+/// The whole way; `job` is set once there is one, so that a failure can name it.
+async fn attempt(config: &Config, flags: &RunFlags, job: &mut Option<JobId>) -> Result<u8> {
     let reached = daemon::reach(config).await?;
     let progress = Progress::new(config.voice, flags.quiet);
     let key = purse::open(&config.folder, &flags.purse, reached.network.local)?;
     let Prepared { submission, id } = order::prepare(&reached, &key, flags, &progress).await?;
+    *job = Some(id);
     submit(config, &reached.client, &submission, id).await?;
     progress.submitted(id);
     let following = follow::Following {
@@ -100,9 +103,7 @@ async fn submit(
         && Instant::now() < until
     {
         tokio::time::sleep(AGAIN).await;
-        if let Some(client) = daemon::recorded(config)? {
-            heard = client.submit(submission, id).await;
-        }
+        heard = daemon::present(config, client)?.submit(submission, id).await;
     }
     heard.map(drop)
 }
@@ -115,7 +116,8 @@ async fn conclude(
     progress: &Progress,
 ) -> Result<u8> {
     let target = target(flags.output.as_ref(), job.id);
-    let brought = outputs::bring(&reached.client, job, &target, flags.output.is_some()).await;
+    let client = daemon::present(config, &reached.client)?;
+    let brought = outputs::bring(&client, job, &target, flags.output.is_some()).await;
     let bill = Bill::of(job, reached);
     progress.finished(job, &reached.network, &bill);
     let status = match brought {

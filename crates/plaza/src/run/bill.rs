@@ -69,9 +69,10 @@ impl Default for DealBill {
 }
 
 impl Bill {
-    /// Of a job that never came to be.
-    pub(crate) fn nothing() -> Self {
-        Self { status: OURS, ..Self::default() }
+    /// Of a job that never came to be, or of which nothing more is known.
+    pub(crate) fn unknown(job: Option<JobId>) -> Self {
+        let outcome = if job.is_some() { "unknown" } else { "not-started" };
+        Self { job, last: DealBill::ended(outcome), status: OURS, ..Self::default() }
     }
 
     /// Of a job as it stands.
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_object_has_the_fields_other_tools_rely_on() {
-        let json = serde_json::to_value(Bill::nothing()).expect("plain data");
+        let json = serde_json::to_value(Bill::unknown(None)).expect("plain data");
         let mut names: Vec<_> = json.as_object().expect("an object").keys().cloned().collect();
         names.sort();
         let mut promised = [

@@ -94,7 +94,9 @@ impl Following<'_> {
         if !known.done {
             return Ok(End::Left);
         }
-        Ok(End::Over(Box::new(self.client_now().await?.job(&self.job.to_string()).await?)))
+        Ok(End::Over(Box::new(
+            daemon::present(self.config, &self.client)?.job(&self.job.to_string()).await?,
+        )))
     }
 
     /// Begin a new line, so that the object that follows has one of its own.
@@ -109,7 +111,7 @@ impl Following<'_> {
         let waiting = || "waiting for Ctrl-C".to_owned();
         tokio::signal::ctrl_c().await.doing(waiting)?;
         progress.stopping();
-        if let Err(failure) = self.client_now().await?.stop(self.job).await {
+        if let Err(failure) = daemon::present(self.config, &self.client)?.stop(self.job).await {
             progress.remark(&failure.within("asking for the job to end").sentence());
         }
         tokio::signal::ctrl_c().await.doing(waiting)
@@ -149,7 +151,7 @@ impl Following<'_> {
         away: &mut Option<Instant>,
         progress: &Progress,
     ) -> std::result::Result<bool, Trouble> {
-        let client = self.client_now().await.map_err(Trouble::Away)?;
+        let client = daemon::present(self.config, &self.client).map_err(Trouble::Away)?;
         let mut feed = client.facts(self.job, known.seen).await.map_err(Trouble::Away)?;
         let mut tick = tokio::time::interval(TICK);
         loop {
@@ -254,7 +256,7 @@ impl Following<'_> {
     }
 
     async fn pass_once(&self, output: Output, progress: &Progress, at: &mut u64) -> bool {
-        let Ok(client) = self.client_now().await else { return false };
+        let Ok(client) = daemon::present(self.config, &self.client) else { return false };
         let Ok(mut response) = client.output(self.job, output, *at, true).await else {
             return false;
         };
@@ -273,14 +275,6 @@ impl Following<'_> {
                 Ok(None) => return true,
                 Err(_) => return false,
             }
-        }
-    }
-
-    /// The gateway where it answers now: after a restart it may be at another port.
-    async fn client_now(&self) -> Result<Client> {
-        match daemon::recorded(self.config)? {
-            Some(client) => Ok(client),
-            None => Ok(self.client.clone()),
         }
     }
 

@@ -1244,3 +1244,24 @@ async fn the_fence_of_an_assignment_holds_after_a_restart_of_the_provider() {
     let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
     assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_folder_is_gone_ends_as_the_provider_s_fault_with_a_receipt() {
+    let mut house = House::begin(12, lasting(500)).await;
+    let wanted = house.submission(&Wanted { time_limit: Seconds(900), ..Wanted::plain(1) });
+    let deal = house.live_until(&wanted, "running").await.deal.expect("running").agreement.deal;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    house.workshop.kill(&house.town).await;
+    let name = deal.to_string().trim_start_matches("0x").to_owned();
+    let folder = std::path::PathBuf::from("/nowhere/runs").join(name);
+    assert!(house.workshop.runtime.lose(&folder));
+    sandbox::Runtime::wipe(&house.workshop.runtime, &folder).await.expect("it has ended");
+    let back = Instant::now();
+    house.workshop.start(&house.town, &house.gateway).await;
+    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    let delivery = deal.delivery.unwrap_or_else(|| panic!("no receipt: {:?}", deal.problem));
+    assert_eq!(delivery.receipt.document.outcome, Outcome::ProviderFault);
+    assert!(back.elapsed() < Duration::from_secs(60), "settled after {:?}", back.elapsed());
+    house.rest().await;
+    assert_eq!(house.paid().await.0, 0, "an early fault is free");
+}

@@ -52,7 +52,7 @@ pub(crate) async fn down(config: &Config) -> Result<()> {
         (None, _) => "no network runs here".to_owned(),
         (Some(_), 0) => "the network has ended; its data stays".to_owned(),
         (Some(_), count) => format!(
-            "the network has ended with {count} jobs unfinished: what runs goes on within its grace, \
+            "the network has ended; unfinished jobs: {count}; what runs goes on within its grace, \
              and is taken up again by the next 'plaza up'"
         ),
     });

@@ -33,6 +33,7 @@ struct Shown {
 
 struct Seen {
     since: UnixSeconds,
+    first: u64,
     stage: JobStage,
     deal: Option<DealStage>,
     inbox: Option<mpsc::Sender<Inbound>>,
@@ -52,6 +53,7 @@ impl Board {
             job.id,
             Seen {
                 since: job.since,
+                first: job.first,
                 stage: job.stage.clone(),
                 deal: deal.map(|deal| deal.stage.clone()),
                 inbox: (!over).then_some(sender),
@@ -100,10 +102,10 @@ impl Board {
 
     /// All jobs, newest first.
     pub(crate) fn jobs(&self) -> Vec<JobView> {
-        let mut jobs: Vec<JobView> =
-            self.shown().jobs.iter().map(|(id, seen)| seen.view(*id)).collect();
-        jobs.sort_by_key(|job| std::cmp::Reverse((job.since, job.id)));
-        jobs
+        let shown = self.shown();
+        let mut jobs: Vec<(&JobId, &Seen)> = shown.jobs.iter().collect();
+        jobs.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.first));
+        jobs.into_iter().map(|(id, seen)| seen.view(*id)).collect()
     }
 
     /// The job a deal serves.

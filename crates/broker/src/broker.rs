@@ -3,7 +3,10 @@
 //! Upon a start: every job in the journal is put on the board, and every one that is not done goes
 //! on where it was. Upon an order: it becomes the first fact of a line of its own.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use market::{
     DealStage, JobFact, JobStage, Record,
@@ -171,18 +174,12 @@ impl Broker {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn records(&self, job: JobId, after: u64) -> Result<Vec<(u64, Record)>, Error> {
-        let mut found = Vec::new();
-        let mut streams = vec![job_stream(job)];
-        while let Some(stream) = streams.pop() {
-            for (position, record) in records(&self.world, &stream).await? {
-                if let (Some(deal), market::Fact::Job(_)) = (record.deal, &record.fact) {
-                    streams.push(deal_stream(deal));
-                }
-                if position > after {
-                    found.push((position, record));
-                }
-            }
+        let mut found = records(&self.world, &job_stream(job)).await?;
+        let deals: BTreeSet<DealId> = found.iter().filter_map(|(_, record)| record.deal).collect();
+        for deal in deals {
+            found.extend(records(&self.world, &deal_stream(deal)).await?);
         }
+        found.retain(|(position, _)| *position > after);
         found.sort_by_key(|(position, _)| *position);
         Ok(found)
     }

@@ -53,6 +53,8 @@ pub(crate) enum Answer {
 pub(crate) struct JobLine {
     pub(crate) id: JobId,
     pub(crate) since: UnixSeconds,
+    /// Where its first fact stands in the journal: tells which of two jobs is newer.
+    pub(crate) first: u64,
     pub(crate) stage: JobStage,
     next: u64,
 }
@@ -98,30 +100,30 @@ impl JobLine {
         let since = world.clock.now();
         let record = Record { at: since, job: id, deal: None, fact: Fact::Job(fact.clone()) };
         let batch = Batch::to(job_stream(id), 0, vec![json(&record)]);
-        match append(world, batch, &job_stream(id)).await {
-            Ok(()) => {}
+        let first = match append(world, batch, &job_stream(id)).await {
+            Ok(position) => position,
             Err(Error::Fenced { .. }) => return Ok(None),
             Err(error) => return Err(error),
-        }
+        };
         let stage = JobStage::begin(fact).map_err(|source| replay_error(job_stream(id), source))?;
-        Ok(Some(Self { id, since, stage, next: 1 }))
+        Ok(Some(Self { id, since, first, stage, next: 1 }))
     }
 
     /// Rebuild a line from its journal; `None` when there is nothing in it.
     pub(crate) async fn replayed(world: &World, id: JobId) -> Result<Option<Self>, Error> {
         let stream = job_stream(id);
         let mut line: Option<Self> = None;
-        for (number, (_, record)) in (0..).zip(records(world, &stream).await?) {
+        for (number, (position, record)) in (0..).zip(records(world, &stream).await?) {
             let Fact::Job(fact) = record.fact else { continue };
             let refused = |source| replay_error(stream.clone(), source);
             line = Some(match line {
                 None => {
                     let stage = JobStage::begin(fact).map_err(refused)?;
-                    Self { id, since: record.at, stage, next: number + 1 }
+                    Self { id, since: record.at, first: position, stage, next: number + 1 }
                 }
-                Some(Self { stage, since, .. }) => {
+                Some(Self { stage, since, first, .. }) => {
                     let stage = stage.apply(fact).map_err(refused)?;
-                    Self { id, since, stage, next: number + 1 }
+                    Self { id, since, first, stage, next: number + 1 }
                 }
             });
         }
@@ -267,9 +269,10 @@ pub(crate) async fn records(world: &World, stream: &str) -> Result<Vec<(u64, Rec
         .collect()
 }
 
-async fn append(world: &World, batch: Batch, stream: &str) -> Result<(), Error> {
+/// Write a batch down; gives the position of the journal's last fact.
+async fn append(world: &World, batch: Batch, stream: &str) -> Result<u64, Error> {
     match world.log.append(batch).await {
-        Ok(Appended::Stored { .. }) => Ok(()),
+        Ok(Appended::Stored { last }) => Ok(last.0),
         Ok(Appended::Conflict { stream, .. }) => Err(Error::Fenced { stream }),
         Err(source) => {
             Err(Error::Store { doing: format!("writing to the journal of {stream}"), source })

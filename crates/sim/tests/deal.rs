@@ -214,3 +214,20 @@ async fn a_disk_that_is_full_for_a_while_delays_and_loses_nothing() {
         assert_eq!(life.paid().await.0, split.charge().units());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn jobs_are_listed_newest_first_also_after_a_restart() {
+    let mut life = Life::begin(30, Behaviour::Honest, 5).await;
+    let mut ordered = Vec::new();
+    for nonce in 1..=5 {
+        let wanted = life.renter.submission(&life.town, &life.gateway, &Wanted::plain(nonce));
+        ordered.push(life.renter.order(&life.gateway, &wanted).await.expect("a fair order"));
+    }
+    ordered.reverse();
+    let listed = |life: &Life| -> Vec<_> {
+        life.gateway.broker().jobs().into_iter().map(|job| job.id).collect()
+    };
+    assert_eq!(listed(&life), ordered);
+    life.gateway.restart(&life.town).await;
+    assert_eq!(listed(&life), ordered);
+}

@@ -37,8 +37,11 @@ pub(crate) async fn carry(
                 let source = error.source().map(ToString::to_string);
                 tracing::warn!(job = %job.id, stage = job.stage.name(), %error, source, "trying again");
                 tokio::time::sleep(AGAIN).await;
-                // A fact may be there although its writer was told of a failure.
-                if matches!(error, Error::Store { .. }) && job.reload(world).await.is_ok() {
+                if matches!(error, Error::Store { .. }) {
+                    // A fact may be there although its writer was told of a failure.
+                    while job.reload(world).await.is_err() {
+                        tokio::time::sleep(AGAIN).await;
+                    }
                     deal = None;
                 }
             }

@@ -2,25 +2,26 @@
 //!
 //! Upon a running receipt: check it against the last one, the samples and our own time; write it
 //! down with our signature; answer. Upon a receipt over other samples than our meter covers: say how
-//! many it covers. Upon a terminal receipt whose outputs are here: delivered. Upon a stop: tell the
-//! provider, again until it is taken. Upon silence beyond `grace` and two intervals, or upon the
-//! chain ending the deal: failed, and the exits decide.
+//! many it covers. Upon a terminal receipt: delivered. Upon a stop: tell the provider, again until it
+//! is taken, and sign nothing but an end from then on. Upon silence beyond `grace` and two intervals
+//! (after a stop, `grace`), upon the deal's expiry, or upon the chain ending the deal: failed, and the
+//! exits decide.
 
 use market::{
     DealFact, Meter,
-    fact::{Agreement, Countersigned, Delivery, Submission},
+    fact::{Agreement, Countersigned, Delivery, Opening, Submission},
     message::{CommandAnswer, Countersign, CountersignAnswer},
     stage::Running,
 };
 use primitives::{Seconds, Signature};
 use tokio::{sync::oneshot, time::Instant};
-use verification::{Doubt, Evidence, Own};
+use verification::{Doubt, Evidence, Own, in_order};
 
 use crate::{
     ask::answer_later,
     error::Error,
     line::{Answer, Inbound, Inbox, Stride},
-    outside,
+    outside::{Outlook, tell_stop},
     world::{AGAIN, TICK, World},
 };
 
@@ -31,41 +32,45 @@ pub(crate) async fn collect(
     inbox: &mut Inbox,
 ) -> Result<Stride, Error> {
     let agreement = &it.agreement;
-    let rules = &world.rules;
-    let patience = rules.grace.duration() + 2 * rules.receipt_interval.duration();
-    let silent_from = Instant::now();
+    let terms = &agreement.terms.document;
+    let patience = match it.stop {
+        Some(_) => world.rules.grace,
+        None => world.allowed_silence(),
+    };
+    let mut heard = Instant::now();
+    let mut outlook = Outlook::new(agreement.deal);
     let mut stop_taken = it.stop.is_none();
     loop {
         if !stop_taken {
-            match outside::tell_stop(world, agreement).await {
+            match tell_stop(world, agreement).await {
                 Ok(CommandAnswer::Taken | CommandAnswer::Refused { .. }) => stop_taken = true,
                 Ok(CommandAnswer::NotYet) | Err(Error::Peer { .. } | Error::Silent { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        if let Some(why) = outside::ended(world, agreement.deal).await? {
+        if let Some(why) = outlook.ended(world).await? {
             return Ok(Stride::failed(why));
         }
-        if silent_from.elapsed() > patience {
+        if heard.elapsed() > patience.duration() {
             return Ok(Stride::failed(match &it.stop {
                 Some(why) => why.clone(),
                 None => "the provider fell silent".to_owned(),
             }));
         }
+        if world.seen_time() >= terms.expiry.plus(terms.grace) {
+            return Ok(Stride::failed("the work went on beyond the deal's expiry"));
+        }
         let pause = if stop_taken { TICK } else { AGAIN };
         let Ok(Some(message)) = tokio::time::timeout(pause, inbox.recv()).await else { continue };
         match message {
+            // After a stop only an end is signed.
+            Inbound::Countersign(ask, asker)
+                if it.stop.is_some() && !ask.receipt.document.outcome.is_terminal() =>
+            {
+                drop(asker.send(CountersignAnswer::NotYet));
+            }
             Inbound::Countersign(ask, asker) => {
-                let time = world.time().await.map_err(Error::chain)?;
-                let since_open = time.since(it.opening.at);
-                let since_ready = world.ready.since(agreement.deal, world.clock.monotonic());
-                let held = Held {
-                    agreement,
-                    time_limit: wanted.work.time_limit,
-                    last: Some(&it.last),
-                    since_ready,
-                    since_open,
-                };
+                let held = Held::of(world, wanted, agreement, it.opening, Some(&it.last));
                 if let Some(stride) = receive(world, &held, *ask, asker) {
                     return Ok(stride);
                 }
@@ -73,7 +78,8 @@ pub(crate) async fn collect(
             Inbound::Stop(why) if it.stop.is_none() => {
                 return Ok(Stride::of(DealFact::StopAsked { why }));
             }
-            Inbound::Progress(phase) => return Ok(Stride::of(DealFact::Progressed { phase })),
+            // A sign of life while much is handed in; it does not undo a stop.
+            Inbound::Progress(_) if it.stop.is_none() => heard = Instant::now(),
             other => answer_later(other),
         }
     }
@@ -81,11 +87,33 @@ pub(crate) async fn collect(
 
 /// What the renter's side holds when a receipt comes.
 pub(crate) struct Held<'a> {
-    pub(crate) agreement: &'a Agreement,
-    pub(crate) time_limit: Seconds,
-    pub(crate) last: Option<&'a Countersigned>,
-    pub(crate) since_ready: Option<Seconds>,
-    pub(crate) since_open: Seconds,
+    agreement: &'a Agreement,
+    time_limit: Seconds,
+    last: Option<&'a Countersigned>,
+    own: Own,
+}
+
+impl<'a> Held<'a> {
+    /// What is known now of a deal that was opened so, of whose receipts `last` is co-signed.
+    pub(crate) fn of(
+        world: &World,
+        wanted: &Submission,
+        agreement: &'a Agreement,
+        opening: Opening,
+        last: Option<&'a Countersigned>,
+    ) -> Self {
+        let (deal, now) = (agreement.deal, world.clock.monotonic());
+        let since_open = world.seen_time().since(opening.at);
+        if let Some(last) = last {
+            let signed = last.receipt.document.seconds;
+            world.ready.note(deal, now, signed.plus(world.rules.grace));
+        }
+        // Before the first receipt nothing is known of readiness but that silence is bounded.
+        let unheard = since_open.min(world.allowed_silence());
+        let since_ready = Some(world.ready.since(deal, now).unwrap_or(unheard));
+        let own = Own { since_ready, since_open };
+        Self { agreement, time_limit: wanted.work.time_limit, last, own }
+    }
 }
 
 /// Decide on a receipt. What can be signed or delivered becomes a stride; anything else is
@@ -107,6 +135,16 @@ pub(crate) fn receive(
         return None;
     }
     let meter = before.extended(&ask.samples);
+    if held.last.is_none() {
+        let most = held.own.since_ready.unwrap_or_default();
+        let had_run = ask.receipt.document.seconds.min(most);
+        world.ready.note(held.agreement.deal, world.clock.monotonic(), had_run);
+    }
+    if !in_order(&ask.samples) {
+        let why = Doubt::WrongSamples.to_string();
+        drop(asker.send(CountersignAnswer::Refused { why }));
+        return None;
+    }
     if ask.receipt.document.outcome.is_terminal() {
         let delivery =
             Delivery { receipt: ask.receipt, results: ask.results, ending: ask.ending, meter };
@@ -117,9 +155,6 @@ pub(crate) fn receive(
     }
     match countersign(world, held, &ask, &meter) {
         Ok(renter) => {
-            if held.last.is_none() {
-                world.ready.note(held.agreement.deal, world.clock.monotonic());
-            }
             let countersigned = Countersigned { receipt: ask.receipt, renter, meter };
             let answer = CountersignAnswer::Signed { signature: renter };
             Some(Stride {
@@ -153,7 +188,7 @@ fn countersign(
         receipt: &ask.receipt,
         meter,
         samples: &ask.samples,
-        own: Own { since_ready: held.since_ready, since_open: held.since_open },
+        own: held.own,
     };
     verification::running(&evidence, &world.rules)?;
     Ok(world.signer.sign(ask.receipt.document.digest(&escrow)))

@@ -2,12 +2,13 @@
 //!
 //! Upon an unopened slot: send `open` while `acceptBy` lasts; a vanished transaction is sent again.
 //! Upon an opened one: it became a fact at the network's depth, whoever sent it.
-//! Upon a block at the network's depth later than `acceptBy` with the slot unopened: void.
+//! Upon a block at the network's depth later than `acceptBy` with the slot unopened, or upon the
+//! newest block refusing the call for its time: void. Our own clock decides nothing here.
 //!
 //! The call is simulated before it is sent, so a refusal leaves no transaction with the renter's
 //! consent in it for others to replay.
 
-use market::{DealFact, State, stage::Signed};
+use market::{DealFact, State, escrow::Revert, stage::Signed};
 use settlement::{Call, Reason, Sent};
 
 use crate::{
@@ -20,12 +21,10 @@ pub(crate) async fn escrow(world: &World, it: &Signed) -> Result<Stride, Error> 
     let (deal, terms) = (it.agreement.deal, &it.agreement.terms.document);
     let chain = Error::settlement(deal);
     loop {
-        let time = world.time().await.map_err(&chain)?;
+        let head = world.settlement.head().await.map_err(&chain)?;
         let slot = world.settlement.slot(deal).await.map_err(&chain)?;
         match slot.state {
-            State::None if time > terms.accept_by => {
-                return Ok(Stride::failed("the deal was not opened before the bid ran out"));
-            }
+            State::None if head.time > terms.accept_by => return Ok(Stride::failed(LATE)),
             State::Cancelled => return Ok(Stride::failed("the renter cancelled the deal")),
             State::None => {
                 let call = Call::Open {
@@ -34,10 +33,16 @@ pub(crate) async fn escrow(world: &World, it: &Signed) -> Result<Stride, Error> 
                     consent: it.consent.clone(),
                 };
                 match world.settlement.send(call).await.map_err(&chain)? {
-                    Sent::Refused(refusal) if !refusal.is_wrong_state() => {
-                        return Ok(Stride::failed(explain(&refusal)));
+                    // Open already, on blocks that are not yet at the network's depth.
+                    Sent::Refused(refusal) if refusal.is_wrong_state() => {}
+                    // Too late on the newest block: it will be so on every later one.
+                    Sent::Refused(refusal)
+                        if refusal.reason == Reason::Table(Revert::WrongTime) =>
+                    {
+                        return Ok(Stride::failed(LATE));
                     }
-                    Sent::Done(_) | Sent::Refused(_) => {}
+                    Sent::Refused(refusal) => return Ok(Stride::failed(explain(&refusal))),
+                    Sent::Done(_) => {}
                 }
             }
             _ => {}
@@ -48,6 +53,8 @@ pub(crate) async fn escrow(world: &World, it: &Signed) -> Result<Stride, Error> 
         tokio::time::sleep(AGAIN).await;
     }
 }
+
+const LATE: &str = "the deal was not opened before the bid ran out";
 
 fn explain(refusal: &settlement::Refusal) -> String {
     match refusal.reason {

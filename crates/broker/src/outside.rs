@@ -7,19 +7,45 @@ use market::{
     message::{CommandAnswer, Instruction},
 };
 use primitives::DealId;
+use tokio::time::Instant;
 
 use crate::{ask, error::Error, world::World};
 
-/// Whether the chain ended the deal without us, and how.
-pub(crate) async fn ended(world: &World, deal: DealId) -> Result<Option<String>, Error> {
-    let slot = world.settlement.slot(deal).await.map_err(Error::settlement(deal))?;
-    Ok(match slot.state {
-        State::Open => None,
-        State::Stopped => Some("the renter's side stopped the deal on the chain".to_owned()),
-        State::Claimed => Some("the provider claimed its due on the chain".to_owned()),
-        State::Settled => Some("the deal was settled on the chain".to_owned()),
-        State::None | State::Cancelled => Some("the deal is not on the chain".to_owned()),
-    })
+/// The chain's word on a deal that is carried here, and how long it has been out of reach.
+pub(crate) struct Outlook {
+    deal: DealId,
+    seen: Instant,
+}
+
+impl Outlook {
+    /// The deal was open when last seen, just now.
+    pub(crate) fn new(deal: DealId) -> Self {
+        Self { deal, seen: Instant::now() }
+    }
+
+    /// Whether the chain ended the deal without us, and how. While it is out of reach the deal counts
+    /// as open for `grace`, so that work goes on; then it is an error.
+    pub(crate) async fn ended(&mut self, world: &World) -> Result<Option<String>, Error> {
+        match world.settlement.slot(self.deal).await {
+            Ok(slot) => {
+                self.seen = Instant::now();
+                Ok(story(slot.state))
+            }
+            Err(_) if self.seen.elapsed() < world.rules.grace.duration() => Ok(None),
+            Err(source) => Err(Error::settlement(self.deal)(source)),
+        }
+    }
+}
+
+fn story(state: State) -> Option<String> {
+    let story = match state {
+        State::Open => return None,
+        State::Stopped => "the renter's side stopped the deal on the chain",
+        State::Claimed => "the provider claimed its due on the chain",
+        State::Settled => "the deal was settled on the chain",
+        State::None | State::Cancelled => "the deal is not on the chain",
+    };
+    Some(story.to_owned())
 }
 
 /// Tell the provider to end the run.

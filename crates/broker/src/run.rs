@@ -19,7 +19,8 @@ use crate::{
     ask::{self, answer_later},
     error::Error,
     line::{Inbound, Inbox, Stride},
-    meter, outside,
+    meter::{self, Held},
+    outside::{Outlook, tell_stop},
     world::{AGAIN, TICK, World},
 };
 
@@ -30,7 +31,8 @@ pub(crate) async fn start(
     inbox: &mut Inbox,
 ) -> Result<Stride, Error> {
     let agreement = &it.agreement;
-    let silent_from = Instant::now();
+    let entered = Instant::now();
+    let mut outlook = Outlook::new(agreement.deal);
     let mut taken = false;
     loop {
         if !taken {
@@ -43,37 +45,31 @@ pub(crate) async fn start(
                 Err(error) => return Err(error),
             }
         }
-        if let Some(why) = outside::ended(world, agreement.deal).await? {
+        if let Some(why) = outlook.ended(world).await? {
             return Ok(Stride::failed(why));
         }
-        let patience = match it.stop {
-            Some(_) => world.rules.grace,
-            None => world.rules.preparation,
+        let late = match &it.stop {
+            Some(why) if entered.elapsed() > world.rules.grace.duration() => Some(why.clone()),
+            _ if world.seen_time().since(it.opening.at) > world.rules.preparation => {
+                Some(format!("the provider was not ready within {}", world.rules.preparation))
+            }
+            _ => None,
         };
-        if silent_from.elapsed() > patience.duration() {
-            let why = it.stop.clone().unwrap_or_else(|| {
-                format!("the provider was not ready within {}", world.rules.preparation)
-            });
+        if let Some(why) = late {
             return Ok(Stride::failed(why));
         }
         let pause = if taken { TICK } else { AGAIN };
         let Ok(Some(message)) = tokio::time::timeout(pause, inbox.recv()).await else { continue };
         match message {
             Inbound::Countersign(ask, asker) => {
-                let time = world.time().await.map_err(Error::chain)?;
-                let since_open = time.since(it.opening.at);
-                let held = meter::Held {
-                    agreement,
-                    time_limit: wanted.work.time_limit,
-                    last: None,
-                    since_ready: None,
-                    since_open,
-                };
+                let held = Held::of(world, wanted, agreement, it.opening, None);
                 if let Some(stride) = meter::receive(world, &held, *ask, asker) {
                     return Ok(stride);
                 }
             }
-            Inbound::Progress(phase) => return Ok(Stride::of(DealFact::Progressed { phase })),
+            Inbound::Progress(phase) if it.phase != Some(phase) => {
+                return Ok(Stride::of(DealFact::Progressed { phase }));
+            }
             Inbound::Stop(why) if it.stop.is_none() => {
                 return Ok(Stride::of(DealFact::StopAsked { why }));
             }
@@ -84,7 +80,7 @@ pub(crate) async fn start(
 
 async fn tell(world: &World, wanted: &Submission, it: &Open) -> Result<CommandAnswer, Error> {
     if it.stop.is_some() {
-        return outside::tell_stop(world, &it.agreement).await;
+        return tell_stop(world, &it.agreement).await;
     }
     let spec = wanted.order.document.spec;
     let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };

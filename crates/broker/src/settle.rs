@@ -21,6 +21,7 @@ use crate::{
 
 pub(crate) async fn pay(world: &World, it: &Judged, inbox: &mut Inbox) -> Result<Stride, Error> {
     let deal = it.agreement.deal;
+    world.ready.forget(deal);
     let chain = Error::settlement(deal);
     loop {
         if let Some(closing) = world.settlement.closing(deal).await.map_err(&chain)? {

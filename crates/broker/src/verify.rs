@@ -26,15 +26,14 @@ pub(crate) async fn judge(
     let limit = wanted.work.output_limit;
     let verdict = match missing_output(world, limit, it).await? {
         Some(why) => Verdict::Refuse { why },
-        None => decide(world, wanted, it).await?,
+        None => decide(world, wanted, it),
     };
     let digest = it.delivery.receipt.document.digest(&world.escrow());
     let signature = (verdict == Verdict::Pay).then(|| world.signer.sign(digest));
     Ok(Stride::of(DealFact::Judged { verdict, signature }))
 }
 
-async fn decide(world: &World, wanted: &Submission, it: &Delivered) -> Result<Verdict, Error> {
-    let time = world.time().await.map_err(Error::chain)?;
+fn decide(world: &World, wanted: &Submission, it: &Delivered) -> Verdict {
     let (escrow, terms) = (world.escrow(), &it.agreement.terms.document);
     let evidence = Evidence {
         escrow: &escrow,
@@ -48,10 +47,10 @@ async fn decide(world: &World, wanted: &Submission, it: &Delivered) -> Result<Ve
         samples: &[],
         own: Own {
             since_ready: world.ready.since(it.agreement.deal, world.clock.monotonic()),
-            since_open: time.since(it.opening.at),
+            since_open: world.seen_time().since(it.opening.at),
         },
     };
-    Ok(verification::judge(&evidence, &it.delivery.results, &world.rules))
+    verification::judge(&evidence, &it.delivery.results, &world.rules)
 }
 
 /// The first output that was promised and is not here, for people.
@@ -74,7 +73,14 @@ async fn missing_output(
         let limits = TreeLimits { entries: MOST_FILES, size: limit };
         let tree = match load_tree(&result.output, world.blobs.as_ref(), &limits).await {
             Ok(tree) => tree,
-            Err(error @ (store::Error::Manifest { .. } | store::Error::Entry { .. })) => {
+            Err(
+                error @ (store::Error::Manifest { .. }
+                | store::Error::Entry { .. }
+                | store::Error::TooLarge { .. }
+                | store::Error::Content { .. }
+                | store::Error::Mismatch { .. }
+                | store::Error::Absent { .. }),
+            ) => {
                 return Ok(Some(format!("the list of outputs is wrong: {error}")));
             }
             Err(source) => return Err(failed(source)),

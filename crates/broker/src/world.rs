@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use market::{Domain, Rules, document::TokenDomain};
 use net::Transport;
-use primitives::{Address, Amount, B256, Clock, Key, UnixSeconds};
+use primitives::{Address, Amount, B256, Clock, Key, Seconds, UnixSeconds};
 use settlement::Settlement;
 use store::{Blobs, Log, Outputs};
 
@@ -66,6 +66,18 @@ impl World {
     /// The domain of terms and receipts.
     pub(crate) fn escrow(&self) -> Domain {
         self.settlement.escrow()
+    }
+
+    /// How long a provider may be silent while work runs, and how much of it the first receipt may
+    /// therefore state: `grace` and two signing intervals.
+    pub(crate) fn allowed_silence(&self) -> Seconds {
+        let interval = self.rules.receipt_interval;
+        self.rules.grace.plus(interval).plus(interval)
+    }
+
+    /// The same time as [`World::time`], as far as it is known without asking the chain.
+    pub(crate) fn seen_time(&self) -> UnixSeconds {
+        self.settlement.heads().borrow().time.max(self.clock.now())
     }
 
     /// The time deadlines are held against: the later of the chain's and our own, so that neither

@@ -10,4 +10,4 @@
 
 mod receipt;
 
-pub use receipt::{Doubt, Evidence, Own, judge, running};
+pub use receipt::{Doubt, Evidence, Own, in_order, judge, running};

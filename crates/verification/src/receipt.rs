@@ -137,6 +137,15 @@ fn terminal(it: &Evidence<'_>, results: &[TaskResult], rules: &Rules) -> Result<
     sound(it, rules)
 }
 
+/// Whether no sample takes back what one before it said.
+pub fn in_order(samples: &[Sample]) -> bool {
+    samples.windows(2).all(|pair| {
+        pair[0].at_ms <= pair[1].at_ms
+            && pair[0].cpu_ms <= pair[1].cpu_ms
+            && pair[0].peak <= pair[1].peak
+    })
+}
+
 fn grown(it: &Evidence<'_>) -> Result<(), Doubt> {
     let receipt = &it.receipt.document;
     match it.last {
@@ -152,11 +161,6 @@ fn sound(it: &Evidence<'_>, rules: &Rules) -> Result<(), Doubt> {
     let digest = receipt.digest(it.escrow);
     let passed = it.own.since_ready.unwrap_or(it.own.since_open).plus(rules.clock_slack);
     let last_ms = it.samples.last().map_or(0, |sample| sample.at_ms);
-    let ordered = it.samples.windows(2).all(|pair| {
-        pair[0].at_ms <= pair[1].at_ms
-            && pair[0].cpu_ms <= pair[1].cpu_ms
-            && pair[0].peak <= pair[1].peak
-    });
     let checks = [
         (Doubt::OtherDeal, receipt.deal == it.deal),
         (Doubt::NotSigned, it.receipt.signature.is_by(it.terms.provider_key, digest)),
@@ -166,7 +170,10 @@ fn sound(it: &Evidence<'_>, rules: &Rules) -> Result<(), Doubt> {
         (Doubt::AheadOfTime, receipt.seconds <= passed),
         (Doubt::OverLimit, receipt.seconds <= it.time_limit.plus(rules.grace)),
         (Doubt::WrongMeter, receipt.meter == it.meter.root()),
-        (Doubt::WrongSamples, ordered && last_ms <= receipt.seconds.0.saturating_mul(1_000)),
+        (
+            Doubt::WrongSamples,
+            in_order(it.samples) && last_ms <= receipt.seconds.0.saturating_mul(1_000),
+        ),
     ];
     checks.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(doubt, _)| Err(doubt))
 }

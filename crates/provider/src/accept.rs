@@ -3,25 +3,28 @@
 //! Upon an assignment: it is taken when the deal is open on our own view at the network's depth;
 //! until then the gateway hears `NotYet`, after a moment of waiting for the next block. Upon a
 //! stop: there is nothing to stop, and nothing is begun any more. Upon a final block later than
-//! `acceptBy` without the deal, or upon its cancel: the bid has lapsed.
+//! `acceptBy` without the deal, or upon its cancel: the bid has lapsed. Upon a deal that is open and
+//! never assigned: the exits, with nothing in hand, until it is settled.
 //!
 //! Invariant: nothing is prepared for a deal that the network could still take back.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use market::{
     LeaseFact, Slot, State,
     document::{Command, Signed},
     fact::Agreement,
     message::{Assignment, CommandAnswer},
+    stage::Ended,
 };
 use tokio::time::Instant;
 
 use crate::{
     error::Error,
+    exits,
     inbox::{Answer, Inbox, Wanted, refuse},
     line::Stride,
-    outside::{next_head, settled},
+    outside::next_head,
     world::Workshop,
 };
 
@@ -47,11 +50,14 @@ pub(crate) async fn work(
     let mut heads = shop.world.settlement.heads();
     let (plaza, rules) = (shop.world.settlement.plaza(), &shop.config.rules);
     let mut waiting: Option<Waiting> = None;
+    let nothing = nothing_ran(agreement);
+    let mut settled = pin!(exits::take(shop, &nothing));
     loop {
         let slot = shop.slot(agreement.deal).await?;
-        if let Some(fact) = ended(shop, agreement, &slot).await? {
-            return Ok(Stride::of(fact));
+        if has_lapsed(shop, agreement, &slot).await? {
+            return Ok(Stride::of(LeaseFact::Lapsed));
         }
+        let opened = slot.state != State::None;
         waiting = match waiting {
             None => None,
             Some(it) => match take(shop, agreement, &slot, it) {
@@ -69,8 +75,20 @@ pub(crate) async fn work(
                 }
                 Wanted::Stop => refuse(answer, "nothing was begun under this deal, and nothing will be"),
             },
+            fact = &mut settled, if opened => return Ok(Stride::of(fact)),
             () = next_head(&mut heads, pause) => {}
         }
+    }
+}
+
+/// What the exits stand on while no work was ever assigned.
+fn nothing_ran(agreement: &Agreement) -> Ended {
+    Ended {
+        agreement: agreement.clone(),
+        last: None,
+        delivery: None,
+        renter: None,
+        abandoned: None,
     }
 }
 
@@ -105,24 +123,19 @@ fn take(shop: &Workshop, agreement: &Agreement, slot: &Slot, it: Waiting) -> Tak
     }
 }
 
-/// Whether nothing can come of the bid any more.
-async fn ended(
-    shop: &Workshop,
-    agreement: &Agreement,
-    slot: &Slot,
-) -> Result<Option<LeaseFact>, Error> {
+/// Whether the bid can be opened no more.
+async fn has_lapsed(shop: &Workshop, agreement: &Agreement, slot: &Slot) -> Result<bool, Error> {
     let accept_by = agreement.terms.document.accept_by;
     match slot.state {
-        State::Settled => settled(shop, agreement.deal).await,
-        State::Cancelled => Ok(Some(LeaseFact::Lapsed)),
+        State::Cancelled => Ok(true),
         State::None => {
             let head = shop.world.settlement.head().await;
             let head =
                 head.map_err(|source| Error::Chain { operation: "reading the head", source })?;
             // A chain without blocks shows nothing; a quarter of an hour of our own shows enough.
             let own = shop.world.clock.now() > accept_by.plus(shop.config.rules.preparation);
-            Ok((head.time > accept_by || own).then_some(LeaseFact::Lapsed))
+            Ok(head.time > accept_by || own)
         }
-        State::Open | State::Stopped | State::Claimed => Ok(None),
+        State::Open | State::Stopped | State::Claimed | State::Settled => Ok(false),
     }
 }

@@ -17,7 +17,7 @@ use market::{
     fact::Submission,
     message::{
         Assignment, Bid, BidAnswer, BidRequest, CommandAnswer, Countersign, CountersignAnswer,
-        Done, Instruction, Listed, Missing, Printed, ToGateway, ToProvider,
+        Done, Instruction, Listed, Missing, Phase, Printed, ToGateway, ToProvider,
     },
     task::{TaskResult, result_root},
 };
@@ -1264,4 +1264,259 @@ async fn a_run_whose_folder_is_gone_ends_as_the_provider_s_fault_with_a_receipt(
     assert!(back.elapsed() < Duration::from_secs(60), "settled after {:?}", back.elapsed());
     house.rest().await;
     assert_eq!(house.paid().await.0, 0, "an early fault is free");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_before_readiness_is_not_signed_however_late_the_first_receipt_comes() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    tokio::time::sleep(Duration::from_secs(620)).await;
+    let receipt = den.rogue.signed(&deal, 600, Outcome::Running, &[], &samples(1));
+    let answer = den.rogue.countersign(&receipt, &samples(1), &[]).await;
+    assert!(
+        matches!(answer, Some(CountersignAnswer::Refused { .. })),
+        "nothing was said for 620 s, and 600 s of running time are signed: {answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_goes_on_after_a_stop_is_signed_no_more_once_grace_is_over() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    let job = den.gateway.broker().jobs()[0].id;
+    let (begun, mut signed, mut stopped) = (Instant::now(), 0, None);
+    for step in 0..60u64 {
+        let seconds = (begun.elapsed().as_secs()).max(1);
+        let all = samples(step + 1);
+        let receipt = den.rogue.signed(&deal, seconds, Outcome::Running, &[], &all);
+        match den.rogue.countersign(&receipt, &all, &[]).await {
+            Some(CountersignAnswer::Signed { .. }) => signed = seconds,
+            _ => break,
+        }
+        if step == 4 {
+            den.gateway.broker().stop(job).await.expect("known");
+            stopped = Some(seconds);
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let stopped = stopped.expect("it was stopped");
+    assert!(den.rogue.heard_stop(), "the provider was told");
+    assert!(signed <= stopped + 70, "stopped at {stopped} s, signed up to {signed} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_alone_do_not_keep_money_locked_for_ever() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    let terms = &deal.terms.document;
+    let windows = den.town.setup.windows;
+    let dead = market::Slot::deadline(terms, &windows).plus(windows.dispute).plus(Seconds(60));
+    while den.town.clock.now() < dead {
+        let word = ToGateway::Progress { deal: deal.deal, phase: Phase::Fetching };
+        let _: Option<Done> = den.rogue.ask(&word, b"").await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    let view = den.nudge().await.expect("ordered");
+    assert_eq!(view.state, "done", "the deal is {} after every deadline", state(&view));
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_do_not_undo_a_stop() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    let job = den.gateway.broker().jobs()[0].id;
+    den.gateway.broker().stop(job).await.expect("known");
+    for _ in 0..60 {
+        let word = ToGateway::Progress { deal: deal.deal, phase: Phase::Preparing };
+        let _: Option<Done> = den.rogue.ask(&word, b"").await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let view = den.nudge().await.expect("ordered");
+    assert_ne!(state(&view), "open", "stopped five minutes ago");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_outputs_that_is_too_long_is_refused_once_and_for_all() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    let long = vec![b' '; 60 << 20];
+    let blob = Digest::of(&long);
+    let put: Option<Done> =
+        den.rogue.ask(&ToGateway::PutBlob { deal: deal.deal, blob }, &long).await;
+    assert_eq!(put, Some(Done::Done), "within what a list and its files may take together");
+    let results = [TaskResult { output: blob, ..result(1) }];
+    let receipt = den.rogue.signed(&deal, 1, Outcome::Completed, &results, &[]);
+    let question = ToGateway::Countersign(Box::new(Countersign {
+        receipt,
+        samples_before: 0,
+        samples: Vec::new(),
+        results: results.to_vec(),
+        ending: None,
+    }));
+    let _: Option<CountersignAnswer> = den.rogue.ask(&question, b"").await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let view = den.nudge().await.expect("ordered");
+    assert_ne!(state(&view), "delivered", "it is judged again and again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_the_gateway_gives_a_hurrier_no_time_that_did_not_pass() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    // Ten minutes of preparation, then ten seconds of work, and a restart.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let receipt = den.rogue.signed(&deal, 1, Outcome::Running, &[], &samples(1));
+    let answer = den.rogue.countersign(&receipt, &samples(1), &[]).await;
+    assert!(matches!(answer, Some(CountersignAnswer::Signed { .. })), "{answer:?}");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    den.gateway.restart(&den.town).await;
+    let all = samples(2);
+    let receipt = den.rogue.signed(&deal, 600, Outcome::Running, &[], &all);
+    let answer = den.rogue.countersign(&receipt, &all, &[]).await;
+    assert!(
+        matches!(answer, Some(CountersignAnswer::Refused { .. })),
+        "eleven seconds passed, 600 are signed: {answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_receipt_that_comes_late_does_not_spoil_an_honest_short_job() {
+    for late in [1, 4, 8] {
+        let mut house =
+            House::begin(7, Script { ready_after: Duration::from_secs(3), ..script() }).await;
+        let wanted = house.submission(&Wanted::plain(1));
+        while house.lease_stage() != Some("assigned".to_owned()) {
+            house.nudge(&wanted).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        house.town.network.divide(&house.workshop.peer, &house.gateway.peer);
+        tokio::time::sleep(Duration::from_secs(3 + late)).await;
+        house.town.network.heal(&house.workshop.peer, &house.gateway.peer);
+        let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+        assert_eq!((deal.state, deal.problem), ("settled", None), "{late} s late");
+        house.rest().await;
+        assert_eq!(house.paid().await.0, charge(deal.agreement.terms.document.rate, 12));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_and_doubled_messages_change_no_bill_and_lose_no_work() {
+    for seed in 0..40 {
+        let mut house = House::begin(seed, script()).await;
+        house.town.network.set_conditions(Conditions {
+            request_lost: 120,
+            response_lost: 120,
+            heard_twice: 120,
+            ..Conditions::fair()
+        });
+        let deal = house.live().await.deal.expect("placed");
+        assert_eq!((deal.state, &deal.problem), ("settled", &None), "seed {seed}");
+        house.rest().await;
+        let most = charge(deal.agreement.terms.document.rate, 12);
+        assert_eq!(house.paid().await.0, most, "seed {seed}");
+        assert_eq!(house.outputs(&deal).await, ["answer"], "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_is_gone_at_any_moment_delays_and_changes_nothing() {
+    let moments = [0, 1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 60, 100, 200, 400, 800];
+    let moments = moments.into_iter().chain((2..=14).map(|second| second * 1_000));
+    let mut wrong = Vec::new();
+    for start in moments {
+        for length in [2, 20] {
+            let mut house = House::begin(4, script()).await;
+            let wanted = house.submission(&Wanted::plain(1));
+            while house.gateway.log_length() < 5 {
+                house.nudge(&wanted).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let ledger = house.town.ledger.clone();
+            let outage = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(start)).await;
+                ledger.set_gone(true);
+                tokio::time::sleep(Duration::from_secs(length)).await;
+                ledger.set_gone(false);
+            });
+            let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+            outage.await.expect("it only waits");
+            house.rest().await;
+            let (charged, due) = (house.paid().await.0, deal.agreement.terms.document.rate);
+            if (deal.state, &deal.problem) != ("settled", &None) || charged != charge(due, 12) {
+                wrong.push(format!("from {start} ms for {length} s: {:?} {charged}", deal.problem));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_whose_clock_was_set_back_at_its_restart_still_signs_honest_receipts() {
+    let mut house = House::begin(11, lasting(60)).await;
+    let wanted = house.submission(&Wanted { time_limit: Seconds(900), ..Wanted::plain(1) });
+    house.live_until(&wanted, "running").await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let signed = house.signed_seconds();
+    house.town.clock.step(-3_600);
+    house.gateway.restart(&house.town).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(house.signed_seconds() > signed + 10, "{} s", house.signed_seconds());
+    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    assert_eq!((deal.state, deal.problem), ("settled", None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deal_that_opens_at_the_last_moment_of_a_deep_chain_is_not_given_up() {
+    for (late, crashes) in [(5, false), (27, false), (27, true), (29, true)] {
+        let here = format!("consent after {late} s, crash: {crashes}");
+        let (town, _sealing) = deep_town(14, 4);
+        let mut house = House::in_town(town, script()).await;
+        let wanted = house.submission(&Wanted::plain(1));
+        let job = house.renter.order(&house.gateway, &wanted).await.expect("fair");
+        while house.gateway.broker().job(job).is_none_or(|view| view.deal.is_none()) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(late)).await;
+        house.nudge(&wanted).await;
+        if crashes {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            house.gateway.restart(&house.town).await;
+        }
+        let view = house.live_until_done(&wanted).await;
+        let deal = view.deal.expect("placed");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let seat = house.town.ledger.seat(house.renter.account());
+        let slot = seat.slot(deal.agreement.deal).await.expect("there");
+        assert!(
+            matches!(slot.state, State::None | State::Settled),
+            "{here}: the job is over ({}, {:?}) and the money is {:?}",
+            deal.state,
+            deal.problem,
+            slot.state
+        );
+        let offered = house.lease_stage();
+        tokio::time::sleep(Duration::from_secs(3 * 3_600)).await;
+        assert_eq!(house.lease_stage(), None, "{here}: it was {offered:?}");
+    }
+}
+
+impl Rogue {
+    fn heard_stop(&self) -> bool {
+        locked(&self.mind.heard).iter().any(|command| command.act == Act::Stop)
+    }
+}
+
+/// A town whose chain needs `depth` blocks on top of one, with a block every two seconds.
+fn deep_town(seed: u64, depth: usize) -> (Town, JoinSet<()>) {
+    let town = Town::new(seed);
+    let ledger = settlement::Ledger::new(town.setup.clone(), depth, town.clock.clone());
+    let sealing = ledger.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            sealing.seal();
+        }
+    });
+    (Town { ledger, ..town }, tasks)
 }

@@ -96,7 +96,7 @@ fn unkept(end: &mut End, error: Error) -> Result<(), Error> {
 fn given_up(it: &Leased, seconds: Seconds) -> LeaseFact {
     let signed = it.last.as_ref().map_or(Seconds(0), |(receipt, _)| receipt.document.seconds);
     LeaseFact::Abandoned {
-        why: "the renter's side signed no more while the work was held".into(),
+        why: "the renter's side signed no more, or too rarely for the time the deal has".into(),
         unsigned: Seconds(seconds.0.saturating_sub(signed.0)),
     }
 }

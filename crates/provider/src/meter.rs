@@ -2,8 +2,8 @@
 //!
 //! Upon readiness, and at every interval: a receipt over the running time so far, with the samples
 //! since the last one both sides have. Upon the renter key's signature: it is written down. Upon
-//! silence: `pace` says when to hold the work and when to give up. Upon a stop, from the gateway or
-//! from the chain: the work is ended. Upon the end of the run: `conclude`.
+//! silence, or the deal's expiry: `pace` says when to hold the work and when to give up. Upon a stop,
+//! from the gateway or from the chain: the work is ended. Upon the end of the run: `conclude`.
 //!
 //! Invariant: time is the sandbox's own count of running time, never wall time; nothing is billed
 //! while the work is held.
@@ -20,7 +20,9 @@ use market::{
 use net::Body;
 use primitives::{B256, Seconds};
 use sandbox::{Progress, Run};
+use settlement::Head;
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
@@ -61,6 +63,8 @@ pub(crate) struct Watch {
     /// When the next receipt is due.
     due: Instant,
     looked: Instant,
+    /// The chain's time.
+    heads: watch::Receiver<Head>,
     /// Carry what it prints; end with this.
     _prints: JoinSet<()>,
 }
@@ -183,6 +187,7 @@ impl Watch {
             held_since: None,
             due: Instant::now(),
             looked: Instant::now(),
+            heads: shop.world.settlement.heads(),
             _prints: prints,
         }))
     }
@@ -223,14 +228,17 @@ impl Watch {
         phase: &sandbox::Phase,
     ) -> Result<(), Error> {
         let now = shop.world.clock.monotonic();
+        let terms = &it.agreement.terms.document;
+        let time = self.heads.borrow().time.max(shop.world.clock.now());
         let moment = Moment {
             elapsed: self.elapsed,
             signed: self.signed,
             reachable_since: self.reachable_since,
             held_for: self.held_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
+            expired: time >= terms.expiry,
             stop: it.stop,
         };
-        let (terms, config) = (&it.agreement.terms.document, &shop.config);
+        let config = &shop.config;
         let limit = it.assignment.work.time_limit;
         let wanted = pace(&moment, terms, limit, &config.rules, config.policy.patience);
         let told = match (wanted, phase) {

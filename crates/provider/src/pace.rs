@@ -2,7 +2,7 @@
 //!
 //! Upon a renter's side that can be reached and misses two signatures: hold the work. Upon one that
 //! cannot be reached: hold it after `grace`, beyond which nothing can be claimed. Upon a signature:
-//! go on. Upon patience running out, the hold being used up, or a stop: end.
+//! go on. Upon patience running out, the hold being used up, the deal's expiry, or a stop: end.
 //!
 //! All silence is measured in running time, which stands still while the work is held and survives
 //! a restart with the samples.
@@ -23,6 +23,8 @@ pub(crate) struct Moment {
     pub(crate) reachable_since: Option<Duration>,
     /// How long the work has been held now.
     pub(crate) held_for: Duration,
+    /// Whether the deal has expired: what is to be claimed must be claimed soon.
+    pub(crate) expired: bool,
     /// Whether the renter's side asked to end it.
     pub(crate) stop: bool,
 }
@@ -45,7 +47,7 @@ pub(crate) enum Why {
     Asked,
     /// The next second would cost more than is locked.
     OutOfFunds,
-    /// The renter's side signs no more.
+    /// The renter's side signs no more, or so rarely that the deal expired.
     GaveUp,
 }
 
@@ -62,7 +64,7 @@ pub(crate) fn pace(
     if is_out_of_funds(moment.elapsed, terms, limit) {
         return Pace::End(Why::OutOfFunds);
     }
-    if moment.held_for >= patience.duration() {
+    if moment.expired || moment.held_for >= patience.duration() {
         return Pace::End(Why::GaveUp);
     }
     let silent = moment.elapsed.saturating_sub(moment.signed);

@@ -10,15 +10,18 @@ use std::{
 };
 
 use market::{
-    Consent,
+    Consent, Signed, State, Terms,
+    document::{Act, Command},
     fact::Submission,
     message::{
-        Bid, BidAnswer, BidRequest, CountersignAnswer, Done, Listed, Missing, Printed, ToGateway,
-        ToProvider,
+        Assignment, Bid, BidAnswer, BidRequest, CommandAnswer, CountersignAnswer, Done,
+        Instruction, Listed, Missing, Printed, ToGateway, ToProvider,
     },
 };
 use net::{Incoming, Message, Simulated, Transport};
-use primitives::{Address, Amount, B256, DealId, Key, PeerId};
+use primitives::{
+    Address, Amount, B256, Clock as _, DealId, Epoch, Key, PeerId, Rate, Seconds, TaskIndex,
+};
 use sandbox::{Script, Spoken, Stream};
 use serde::{Serialize, de::DeserializeOwned};
 use settlement::{Call, Sent, Settlement as _};
@@ -30,6 +33,10 @@ const WALLET: u128 = 100_000_000;
 
 fn amount(units: u128) -> Amount {
     Amount::new(units).expect("small")
+}
+
+fn charge(rate: Rate, seconds: u64) -> u128 {
+    rate.charge_down(Seconds(seconds)).units()
 }
 
 fn json(words: &impl Serialize) -> Message {
@@ -160,6 +167,18 @@ impl Cell {
         deal
     }
 
+    fn command(&self, deal: DealId, fence: u64, act: Act, by: &Key) -> Signed<Command> {
+        Command { deal, fence, act }.signed(&self.town.plaza(), by)
+    }
+
+    async fn assign(&self, deal: DealId, wanted: &Submission, fence: u64) -> Option<CommandAnswer> {
+        let spec = wanted.order.document.spec;
+        let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
+        let assignment = Some(Assignment { work: wanted.work.clone(), salt: wanted.salt });
+        let command = self.command(deal, fence, act, &self.keeper.signer);
+        self.tell(&ToProvider::Command(Box::new(Instruction { command, assignment }))).await
+    }
+
     /// Until the provider has nothing left to do.
     async fn rest(&self, most: u64) -> bool {
         let deadline = Instant::now() + Duration::from_secs(most);
@@ -170,6 +189,25 @@ impl Cell {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         false
+    }
+
+    /// A running lease; its terms.
+    async fn running(&self, wanted: &Submission) -> Terms {
+        let Some(BidAnswer::Bid(bid)) = self.bid(wanted, 1).await else { panic!("no bid") };
+        let deal = self.open(&bid).await;
+        while self.assign(deal, wanted, 1).await != Some(CommandAnswer::Taken) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bid.terms.document
+    }
+
+    async fn slot(&self, terms: &Terms) -> market::Slot {
+        let seat = self.town.ledger.seat(self.keeper.account);
+        seat.slot(terms.id(&self.town.escrow())).await.expect("there")
+    }
+
+    async fn earned(&self) -> u128 {
+        self.town.wealth(self.workshop.account).await.units()
     }
 }
 
@@ -211,4 +249,30 @@ async fn a_gateway_that_vanishes_after_opening_leaves_no_lease_and_no_money_behi
     assert!(status.leases.is_empty(), "after every deadline: {:?}", status.leases);
     assert_eq!(status.free, status.capacity);
     assert_eq!(town.wealth(renter.account()).await, amount(WALLET));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_co_signed_is_claimed_before_the_deal_can_expire_however_slowly_it_was_signed() {
+    let cell = Cell::begin(lasting(600)).await;
+    let wanted = cell.wanted(&Wanted::plain(1));
+    let terms = cell.running(&wanted).await;
+    let dead = market::Slot::deadline(&terms, &cell.town.setup.windows);
+    let mut signed = 0;
+    while cell.town.clock.now() <= dead && cell.slot(&terms).await.state == State::Open {
+        cell.keeper.signs.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        signed = cell.keeper.signed.load(Ordering::Relaxed);
+        cell.keeper.signs.store(false, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(500)).await;
+    }
+    let slot = cell.slot(&terms).await;
+    if slot.state == State::Open {
+        let call = Call::Expire { terms: terms.clone() };
+        let sent = cell.town.ledger.seat(cell.renter.account()).send(call).await;
+        assert!(matches!(sent, Ok(Sent::Done(_))), "{sent:?}");
+    }
+    assert!(cell.rest(2 * 3_600).await, "{:?}", cell.workshop.provider().status());
+    let due = charge(terms.rate, signed);
+    let earned = cell.earned().await;
+    assert!(earned >= due - due * 300 / 10_000, "{signed} s were signed, {earned} earned");
 }

@@ -38,6 +38,7 @@ fn moment(elapsed: u64, signed: u64, reachable_since: Option<u64>) -> Moment {
         signed: span(signed),
         reachable_since: reachable_since.map(span),
         held_for: Duration::ZERO,
+        expired: false,
         stop: false,
     }
 }
@@ -84,6 +85,13 @@ fn a_stop_comes_before_everything_and_patience_ends() {
     assert_eq!(decide(patient), Pace::Hold);
     assert_eq!(decide(Moment { held_for: span(600), ..patient }), Pace::End(Why::GaveUp));
     assert_eq!(why_stopped(false, span(160), &terms(), Seconds(7_200)), Why::GaveUp);
+}
+
+#[test]
+fn work_ends_when_its_deal_expires_however_well_it_is_signed_for() {
+    let expired = Moment { expired: true, ..moment(100, 100, Some(0)) };
+    assert_eq!(decide(expired), Pace::End(Why::GaveUp));
+    assert_eq!(decide(Moment { stop: true, ..expired }), Pace::End(Why::Asked));
 }
 
 #[test]

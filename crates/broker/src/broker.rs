@@ -25,6 +25,7 @@ use crate::{
     board::Board,
     book::Book,
     desk::{Desk, Tunnel},
+    door,
     error::Error,
     job,
     line::{DealLine, Inbound, JOBS, JobLine, deal_stream, job_stream, records},
@@ -33,9 +34,6 @@ use crate::{
     view::{JobView, Listing},
     world::World,
 };
-
-/// How many exchanges with providers are answered at once.
-const DESKS: usize = 32;
 
 /// A running broker; cheap to clone.
 #[derive(Clone)]
@@ -69,14 +67,7 @@ impl Broker {
         });
         let (world, board) = (broker.world.clone(), broker.board.clone());
         broker.spawn(async move { sweep::sweep(&world, &board).await });
-        for _ in 0..DESKS {
-            let desk = desk.clone();
-            broker.spawn(async move {
-                while let Some(incoming) = desk.world.transport.accept().await {
-                    desk.answer(incoming).await;
-                }
-            });
-        }
+        broker.spawn(door::keep(desk));
         Ok(broker)
     }
 

@@ -10,23 +10,28 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use market::{
     DealStage,
     fact::Submission,
-    message::{BlobAnswer, CountersignAnswer, Done, Listed, Missing, Output, Printed, ToGateway},
+    message::{
+        BlobAnswer, Countersign, CountersignAnswer, Done, Listed, Missing, Output, Printed,
+        ToGateway,
+    },
 };
 use net::{Body, Incoming, Message};
 use primitives::{Bytes, DealId, Digest, JobId, PeerId, TaskIndex};
 use serde::Serialize;
 use store::{Expect, OutputName, TreeLimits, Written, load_tree};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     board::Board,
     book::Book,
     line::Inbound,
+    patient::Patient,
     world::{MOST_FILES, World},
 };
 
@@ -34,6 +39,10 @@ use crate::{
 const RPC_LIMIT: usize = 1 << 20;
 /// The largest piece of printed output taken at once.
 const PIECE_LIMIT: usize = 1 << 20;
+/// How long an asker may make us wait for its next bytes.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long a line may take for an answer; by then the asker has gone and will ask again.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The most bytes of inputs of one job.
 const INPUT_LIMIT: Bytes = Bytes::gibi(1_024);
 
@@ -68,8 +77,14 @@ impl Desk {
             Ok(question) => self.reply(&peer, question, message.body).await,
             Err(error) => json(&Done::Refused { why: format!("reading the question: {error}") }),
         };
-        if let Err(error) = reply.send(answer).await {
-            tracing::debug!(%peer, %error, "the asker went away");
+        // How fast the asker takes a blob is its own affair; anything shorter it takes at once.
+        let long = matches!(answer.body, Body::Reader(_));
+        let sending = reply.send(answer);
+        let sent = if long { Ok(sending.await) } else { timeout(SILENCE, sending).await };
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "the asker went away"),
+            Err(_) => tracing::debug!(%peer, "the asker does not take its answer"),
         }
     }
 
@@ -83,7 +98,10 @@ impl Desk {
             }
             ToGateway::Progress { deal, phase } => match self.spoken(peer, deal) {
                 Ok(it) => {
-                    self.pass(it.job, Inbound::Progress(phase)).await;
+                    // A line with a full inbox has signs of life enough, and this one comes again.
+                    if let Some(inbox) = self.board.inbox(it.job) {
+                        drop(inbox.try_send(Inbound::Progress(phase)));
+                    }
                     json(&Done::Done)
                 }
                 Err(why) => json(&Done::Refused { why }),
@@ -91,11 +109,7 @@ impl Desk {
             ToGateway::Countersign(ask) => {
                 let deal = ask.receipt.document.deal;
                 match self.spoken(peer, deal) {
-                    Ok(it) => {
-                        let (asker, answer) = oneshot::channel();
-                        self.pass(it.job, Inbound::Countersign(ask, asker)).await;
-                        json(&answer.await.unwrap_or_else(|_| self.settled_answer(deal)))
-                    }
+                    Ok(it) => json(&self.countersign(&it, ask).await),
                     Err(why) => json(&CountersignAnswer::Refused { why }),
                 }
             }
@@ -135,10 +149,19 @@ impl Desk {
         }
     }
 
-    async fn pass(&self, job: JobId, message: Inbound) {
-        if let Some(inbox) = self.board.inbox(job) {
+    /// Have the deal's line look at a receipt.
+    async fn countersign(&self, it: &Spoken, ask: Box<Countersign>) -> CountersignAnswer {
+        let deal = ask.receipt.document.deal;
+        let asking = async {
+            let (asker, answer) = oneshot::channel();
             // A line that just ended takes nothing more; the asker's channel then closes.
-            drop(inbox.send(message).await);
+            let inbox = self.board.inbox(it.job)?;
+            inbox.send(Inbound::Countersign(ask, asker)).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(PATIENCE, asking).await {
+            Ok(answer) => answer.unwrap_or_else(|| self.settled_answer(deal)),
+            Err(_) => CountersignAnswer::NotYet,
         }
     }
 
@@ -164,7 +187,7 @@ impl Desk {
         body: Body,
     ) -> Result<Printed, String> {
         let it = self.spoken(peer, deal)?;
-        let bytes = body.collect(PIECE_LIMIT).await.map_err(|error| error.to_string())?;
+        let bytes = collect(body, PIECE_LIMIT).await?;
         let name = output_name(it.job, task, output);
         let limit = it.wanted.work.output_limit;
         let written = self.world.outputs.write(&name, offset, &bytes, limit).await;
@@ -213,7 +236,7 @@ impl Desk {
         let most = limits.size.0.saturating_add(limits.manifest().0);
         let room = most.saturating_sub(self.received(deal, 0));
         let expect = Expect { digest: Some(blob), limit: Bytes(room) };
-        let mut reader = body.into_reader();
+        let mut reader = Patient::new(body.into_reader(), SILENCE);
         let kept = self.world.blobs.put(&mut reader, expect).await;
         let kept = kept.map_err(|error| error.to_string())?;
         self.received(deal, kept.size.0);
@@ -261,9 +284,9 @@ impl Desk {
             let why = "this gateway has no chain of its own; use the network's RPC".to_owned();
             return json(&Done::Refused { why });
         };
-        match body.collect(RPC_LIMIT).await {
+        match collect(body, RPC_LIMIT).await {
             Ok(request) => json(&Done::Done).with_body(tunnel.answer(request).await),
-            Err(error) => json(&Done::Refused { why: error.to_string() }),
+            Err(why) => json(&Done::Refused { why }),
         }
     }
 }
@@ -276,6 +299,14 @@ pub fn output_name(job: JobId, task: TaskIndex, output: Output) -> OutputName {
     };
     OutputName::new(format!("{job}/{}/{which}", task.0))
         .expect("hexadecimal digits, a number and a word make a name")
+}
+
+/// A short body, whole.
+async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, String> {
+    match timeout(SILENCE, body.collect(limit)).await {
+        Ok(bytes) => bytes.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("{} bytes at most did not come within {SILENCE:?}", limit)),
+    }
 }
 
 fn output_limits(wanted: &Submission) -> TreeLimits {

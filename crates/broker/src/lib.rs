@@ -16,7 +16,10 @@ mod broker;
 
 mod sweep;
 
+mod door;
+
 mod desk;
+mod patient;
 
 mod job;
 

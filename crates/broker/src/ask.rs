@@ -11,7 +11,7 @@ use crate::{error::Error, line::Inbound, refusal::Refusal, world::World};
 
 /// How long a provider may take to answer: longer than its disk's slowest write, shorter than
 /// anyone's patience.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ask a provider and read its answer.
 pub(crate) async fn provider<A: DeserializeOwned>(

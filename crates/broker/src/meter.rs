@@ -7,13 +7,15 @@
 //! (after a stop, `grace`), upon the deal's expiry, or upon the chain ending the deal: failed, and the
 //! exits decide.
 
+use std::time::Duration;
+
 use market::{
     DealFact, Meter,
     fact::{Agreement, Countersigned, Delivery, Opening, Submission},
     message::{CommandAnswer, Countersign, CountersignAnswer},
     stage::Running,
 };
-use primitives::{Seconds, Signature};
+use primitives::{Sample, Seconds, Signature};
 use tokio::{sync::oneshot, time::Instant};
 use verification::{Doubt, Evidence, Own, in_order};
 
@@ -24,6 +26,9 @@ use crate::{
     outside::{Outlook, tell_stop},
     world::{AGAIN, TICK, World},
 };
+
+/// The shortest time between two co-signed receipts.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 pub(crate) async fn collect(
     world: &World,
@@ -37,7 +42,8 @@ pub(crate) async fn collect(
         Some(_) => world.rules.grace,
         None => world.allowed_silence(),
     };
-    let mut heard = Instant::now();
+    let entered = Instant::now();
+    let mut heard = entered;
     let mut outlook = Outlook::new(agreement.deal);
     let mut stop_taken = it.stop.is_none();
     loop {
@@ -66,6 +72,14 @@ pub(crate) async fn collect(
             // After a stop only an end is signed.
             Inbound::Countersign(ask, asker)
                 if it.stop.is_some() && !ask.receipt.document.outcome.is_terminal() =>
+            {
+                drop(asker.send(CountersignAnswer::NotYet));
+            }
+            // Faster than this no provider needs signatures, and each is a fact in the journal.
+            Inbound::Countersign(ask, asker)
+                if entered.elapsed() < SHORTEST
+                    && !ask.receipt.document.outcome.is_terminal()
+                    && ask.receipt != it.last.receipt =>
             {
                 drop(asker.send(CountersignAnswer::NotYet));
             }
@@ -140,7 +154,9 @@ pub(crate) fn receive(
         let had_run = ask.receipt.document.seconds.min(most);
         world.ready.note(held.agreement.deal, world.clock.monotonic(), had_run);
     }
-    if !in_order(&ask.samples) {
+    let newest = held.last.and_then(|last| last.sample);
+    let samples: Vec<Sample> = newest.into_iter().chain(ask.samples.iter().copied()).collect();
+    if !in_order(&samples) {
         let why = Doubt::WrongSamples.to_string();
         drop(asker.send(CountersignAnswer::Refused { why }));
         return None;
@@ -155,7 +171,8 @@ pub(crate) fn receive(
     }
     match countersign(world, held, &ask, &meter) {
         Ok(renter) => {
-            let countersigned = Countersigned { receipt: ask.receipt, renter, meter };
+            let sample = samples.last().copied();
+            let countersigned = Countersigned { receipt: ask.receipt, renter, meter, sample };
             let answer = CountersignAnswer::Signed { signature: renter };
             Some(Stride {
                 fact: DealFact::Countersigned(Box::new(countersigned)),

@@ -4,12 +4,12 @@
 //! job waits and asks again, until its order expires. Upon nothing that serves: the job ends with
 //! the count of offers that fail in each dimension. Upon a stop: it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use market::{
     fact::{Agreement, Conclusion, Submission},
     machine::Dimension,
-    message::{Bid, BidAnswer, BidRequest, ToProvider, check_bid},
+    message::{Bid, BidAnswer, BidRequest, ToProvider, check_bid, within_rules},
     quote::{Inquiry, Quote, Quoted},
 };
 use primitives::{JobId, PeerId, Seconds};
@@ -46,6 +46,8 @@ pub(crate) async fn choose(
     let order = &wanted.order.document;
     let since = Instant::now();
     let mut changed = book.changed();
+    // Peers that left a question of this order unanswered are not waited for again.
+    let mut silent = BTreeSet::new();
     if stop {
         return Ok(nobody("the renter stopped it before a provider was chosen", BTreeMap::new()));
     }
@@ -55,12 +57,22 @@ pub(crate) async fn choose(
         let mut refusals = Vec::new();
         let mut busy = false;
         for quoted in &quote.ranked {
+            let peer = book.offer(quoted.offer).map(|offer| offer.peer);
+            if peer.is_none_or(|peer| silent.contains(&peer)) {
+                refusals.push(format!("{}: it does not answer", quoted.provider));
+                continue;
+            }
             match ask_provider(world, book, job, wanted, quoted).await {
                 Ok(Asked::Bid(agreement)) => return Ok(Choice::Chosen(agreement)),
                 Ok(Asked::Busy) => busy = true,
                 Ok(Asked::Refused(why)) => refusals.push(format!("{}: {why}", quoted.provider)),
                 Err(error @ Error::Chain(_)) => return Err(error),
-                Err(error) => refusals.push(format!("{}: {error}", quoted.provider)),
+                Err(error) => {
+                    if let Error::Silent { peer } = &error {
+                        silent.insert(peer.clone());
+                    }
+                    refusals.push(format!("{}: {error}", quoted.provider));
+                }
             }
         }
         if world.clock.now() >= order.expiry {
@@ -137,6 +149,9 @@ async fn ask_provider(
     Ok(match ask::provider(world, &offer.peer, &question).await? {
         BidAnswer::Busy { .. } => Asked::Busy,
         BidAnswer::Refused { why } => Asked::Refused(why),
+        BidAnswer::Bid(bid) if bid.offer != quoted.offer => {
+            Asked::Refused("the bid stands on another offer".to_owned())
+        }
         BidAnswer::Bid(bid) => check(world, job, &request, &offer.peer, *bid).await?,
     })
 }
@@ -159,6 +174,9 @@ async fn check(
         return Ok(Asked::Refused(why));
     }
     let terms = &bid.terms.document;
+    if let Err(why) = within_rules(terms, &request.order.document, &world.rules) {
+        return Ok(Asked::Refused(why));
+    }
     let funds = world.settlement.balances(token, terms.renter).await.map_err(Error::chain)?;
     let needed = terms.escrowed();
     if needed.is_none_or(|needed| needed > funds.wallet && needed > funds.escrow) {

@@ -7,7 +7,7 @@
 //! gets a new name.
 
 use primitives::{
-    Amount, B256, DealId, Digest, JobId, PeerId, Resources, Seconds, Signature, UnixSeconds,
+    Amount, B256, DealId, Digest, JobId, PeerId, Resources, Sample, Seconds, Signature, UnixSeconds,
 };
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +182,9 @@ pub struct Countersigned {
     pub renter: Signature,
     /// The meter it carries.
     pub meter: Meter,
+    /// The newest sample under that meter; later ones must not take back what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
 }
 
 /// What a provider handed in at the end.

@@ -323,3 +323,25 @@ pub fn check_bid(
         None => Ok(()),
     }
 }
+
+/// What terms must be beside the order: the numbers every bid on this network derives alike.
+///
+/// # Errors
+/// The first number that is another one, for people.
+pub fn within_rules(
+    terms: &Terms,
+    order: &Order,
+    rules: &crate::rules::Rules,
+) -> Result<(), String> {
+    let hold = terms.rate.hold_up(order.time_limit, rules.hold_buffer);
+    let expiry = terms.accept_by.plus(rules.preparation).plus(order.time_limit);
+    let checks = [
+        ("another hold than rate and time limit give", hold == Some(terms.cap)),
+        ("another grace than the network's", terms.grace == rules.grace),
+        ("another expiry than preparation and time limit give", terms.expiry == expiry),
+    ];
+    match checks.into_iter().find(|(_, right)| !right) {
+        Some((what, _)) => Err(format!("the bid has {what}")),
+        None => Ok(()),
+    }
+}

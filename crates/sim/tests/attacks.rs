@@ -1520,3 +1520,101 @@ fn deep_town(seed: u64, depth: usize) -> (Town, JoinSet<()>) {
     });
     (Town { ledger, ..town }, tasks)
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bid_with_a_larger_hold_or_a_longer_grace_or_a_longer_life_than_the_rules_is_not_chosen()
+{
+    let bends: [fn(&mut Terms); 3] = [
+        |terms| terms.cap = Amount::new(90_000_000).expect("small"),
+        |terms| terms.grace = Seconds(50_000),
+        |terms| terms.expiry = terms.expiry.plus(Seconds(300 * 86_400)),
+    ];
+    for (number, bend) in bends.into_iter().enumerate() {
+        let mut den = Den::begin(1, bend).await;
+        let view = den.until("decided", |view| view.state == "done" || view.deal.is_some()).await;
+        assert!(view.deal.is_none(), "bend {number}: {:?}", view.deal.map(|it| it.agreement.terms));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_and_words_that_come_too_often_do_not_fill_the_journal() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    let before = den.gateway.log_length();
+    for count in 1..=200 {
+        let all = samples(1).repeat(count);
+        let receipt = den.rogue.signed(&deal, 1, Outcome::Running, &[], &all);
+        let question = ToGateway::Countersign(Box::new(Countersign {
+            receipt,
+            samples_before: count as u64 - 1,
+            samples: samples(1),
+            results: Vec::new(),
+            ending: None,
+        }));
+        let _: Option<CountersignAnswer> = den.rogue.ask(&question, b"").await;
+        let word = ToGateway::Progress { deal: deal.deal, phase: Phase::Fetching };
+        let _: Option<Done> = den.rogue.ask(&word, b"").await;
+    }
+    let grown = den.gateway.log_length() - before;
+    assert!(grown < 40, "{grown} facts in a few seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn peers_that_answer_nothing_hold_an_order_up_for_seconds_at_most() {
+    let mut house = House::begin(17, script()).await;
+    // One peer with a dozen authorised keys, cheaper than anyone, that never answers.
+    let name = PeerId("ghost".to_owned());
+    let wire = Arc::new(house.town.network.join(&name));
+    house.town.network.link(&name, &house.gateway.peer);
+    for number in 40..52 {
+        let (account, provider_key) = (key(number), key(number + 60));
+        house.town.register(account.address(), &provider_key).await;
+        let document = Offer {
+            provider: account.address(),
+            provider_key: provider_key.address(),
+            peer: name.clone(),
+            machine: machine(),
+            rate: Rate::per_hour(4).expect("small"),
+            token: house.town.setup.token,
+            sla: B256::ZERO,
+            region: String::new(),
+            sequence: 1,
+            valid_until: house.town.clock.now().plus(Seconds(86_400)),
+        };
+        let signature = provider_key.sign(document.digest(&house.town.plaza()));
+        let question = json(&ToGateway::Announce(Box::new(Signed { document, signature })));
+        wire.exchange(&house.gateway.peer, question).await.expect("listed");
+    }
+    let silent = wire.clone();
+    let _silence = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Some(incoming) = silent.accept().await {
+            kept.push(incoming);
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let wanted = house.submission(&Wanted::plain(1));
+    let begun = Instant::now();
+    house.live_until(&wanted, "running").await;
+    assert!(begun.elapsed() < Duration::from_secs(25), "placed after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn samples_that_go_back_in_time_are_not_signed() {
+    let mut den = Den::begin(1, |_| {}).await;
+    let deal = den.opened().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let mut all = vec![Sample { at_ms: 5_000, cpu_ms: 5_000, ..Sample::default() }];
+    let receipt = den.rogue.signed(&deal, 6, Outcome::Running, &[], &all);
+    let answer = den.rogue.countersign(&receipt, &all, &[]).await;
+    assert!(matches!(answer, Some(CountersignAnswer::Signed { .. })), "{answer:?}");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    all.push(Sample { at_ms: 1_000, ..Sample::default() });
+    let receipt = den.rogue.signed(&deal, 6, Outcome::Running, &[], &all);
+    let answer = den.rogue.countersign(&receipt, &all, &[]).await;
+    assert!(matches!(answer, Some(CountersignAnswer::Refused { .. })), "running: {answer:?}");
+    let results = [result(6)];
+    let receipt = den.rogue.signed(&deal, 6, Outcome::Completed, &results, &all);
+    let answer = den.rogue.countersign(&receipt, &all, &results).await;
+    assert!(matches!(answer, Some(CountersignAnswer::Refused { .. })), "terminal: {answer:?}");
+}

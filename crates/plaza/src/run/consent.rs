@@ -8,7 +8,7 @@ use api::Network;
 use market::{
     document::Consent,
     fact::{Agreement, Submission},
-    message::{Bid, BidRequest, check_bid},
+    message::{Bid, BidRequest, check_bid, within_rules},
 };
 use primitives::{JobId, Key, UnixSeconds};
 
@@ -61,13 +61,10 @@ fn check(
     let longest = now.plus(descriptor.windows().accept);
     check_bid(&request, &bid, &escrow, order, descriptor.profile.fee, longest)?;
     let terms = &agreement.terms.document;
-    let limit = submission.work.time_limit;
-    let hold = terms.rate.hold_up(limit, descriptor.profile.market.hold_buffer);
+    within_rules(terms, &submission.order.document, &descriptor.profile.market)?;
     let checks = [
         ("another job", agreement.job == order),
         ("another digest than its terms'", terms.id(&escrow) == agreement.deal),
-        ("a hold above what rate and time limit need", hold.is_some_and(|hold| terms.cap <= hold)),
-        ("a longer grace than the network's", terms.grace <= descriptor.profile.market.grace),
     ];
     match checks.into_iter().find(|(_, right)| !right) {
         Some((what, _)) => Err(format!("it has {what}")),

@@ -33,7 +33,9 @@ impl Provider {
     /// # Errors
     /// [`Error::Store`], [`Error::Fact`] or [`Error::Journal`] when the journal cannot be read.
     pub async fn start(world: World, config: Config) -> Result<Self, Error> {
-        let journal = Line::replay_all(world.log.as_ref()).await?;
+        let mut journal = Line::replay_all(world.log.as_ref()).await?;
+        // What may only have to be wiped takes no capacity from what runs.
+        journal.sort_by_key(|line| matches!(line.stage, LeaseStage::Settled { .. }));
         let gateway = Gateway::new(Arc::clone(&world.transport), config.gateway.clone());
         let floor = Floor::new(config.machine.resources);
         let shop = Arc::new(Workshop { world, config, gateway, floor });
@@ -99,13 +101,17 @@ fn reserve(shop: &Workshop, line: &Line) {
     let agreement = line.stage.agreement();
     let until = match &line.stage {
         LeaseStage::Offered(_) => held_until(&agreement.terms.document, &shop.config.rules),
-        LeaseStage::Assigned(_) | LeaseStage::Running(_) => UnixSeconds(u64::MAX),
-        LeaseStage::Ended(_) | LeaseStage::Settled { .. } | LeaseStage::Over { .. } => return,
+        LeaseStage::Assigned(_) | LeaseStage::Running(_) | LeaseStage::Settled { .. } => {
+            UnixSeconds(u64::MAX)
+        }
+        LeaseStage::Ended(_) | LeaseStage::Over { .. } => return,
     };
     let wanted = Reservation { resources: agreement.resources, until };
     let now = shop.world.clock.now();
     let reserved = shop.floor.on_calendar(|calendar| calendar.reserve(agreement.deal, wanted, now));
-    if reserved.is_err() {
+    // A settled lease has mostly given its capacity back before; somebody else may have it.
+    let settled = matches!(line.stage, LeaseStage::Settled { .. });
+    if reserved.is_err() && !settled {
         shop.floor.trouble(format!("lease {} exceeds what is sold now", agreement.deal.short()));
     }
 }

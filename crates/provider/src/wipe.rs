@@ -1,7 +1,7 @@
 //! Settled -> Over: nothing of the renter's is left on this machine.
 //!
-//! Upon entering: end the run if it still goes, remove its folder, forget its blobs unless another
-//! lease needs them. May be done again at any point.
+//! Upon entering: end the run if it still goes, give its capacity back, remove its folder, forget its
+//! blobs unless another lease needs them. May be done again at any point.
 
 use std::{collections::BTreeSet, io, time::Duration};
 
@@ -25,6 +25,8 @@ pub(crate) async fn clean(shop: &Workshop, deal: DealId) -> Result<Stride, Error
         Err(_) if !present => 0,
         Err(source) => return Err(failed(source)),
     };
+    // The runtime wipes no folder whose run still goes.
+    shop.floor.release(deal);
     match tokio::fs::remove_dir_all(folder.path()).await {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -91,7 +93,8 @@ async fn blobs_of_lease(shop: &Workshop, deal: DealId) -> Result<BTreeSet<Digest
     Ok(blobs)
 }
 
-/// Whether a lease's capacity is free: its work is over, or never begins.
+/// Whether a lease's capacity is free: its work is over, or never begins. A deal may be settled
+/// while its run still goes, so that settling frees nothing.
 pub(crate) fn is_free(stage: &LeaseStage) -> bool {
-    matches!(stage, LeaseStage::Ended(_) | LeaseStage::Settled { .. } | LeaseStage::Over { .. })
+    matches!(stage, LeaseStage::Ended(_) | LeaseStage::Over { .. })
 }

@@ -50,6 +50,8 @@ pub(super) struct Counting {
     pub(super) starts: Arc<AtomicUsize>,
     /// Whether the samples of all runs are damaged.
     pub(super) damaged: Arc<AtomicBool>,
+    /// Whether no run ends when it is told to.
+    pub(super) stubborn: Arc<AtomicBool>,
 }
 
 pub(super) struct Hall {
@@ -169,6 +171,7 @@ impl Hall {
             scripted: Scripted::new(move |_| script.clone()),
             starts: Arc::default(),
             damaged: Arc::default(),
+            stubborn: Arc::default(),
         };
         let mut hall = Self {
             clock,
@@ -430,8 +433,8 @@ impl Runtime for Counting {
 
     async fn adopt(&self, folder: &Path) -> Result<Option<Box<dyn Run>>, sandbox::Error> {
         let found = self.scripted.adopt(folder).await?;
-        let damaged = self.damaged.clone();
-        Ok(found.map(|run| Box::new(Fragile { run, damaged }) as Box<dyn Run>))
+        let (damaged, stubborn) = (self.damaged.clone(), self.stubborn.clone());
+        Ok(found.map(|run| Box::new(Fragile { run, damaged, stubborn }) as Box<dyn Run>))
     }
 
     async fn wipe(&self, folder: &Path) -> Result<Wiped, sandbox::Error> {
@@ -439,10 +442,11 @@ impl Runtime for Counting {
     }
 }
 
-/// A run whose samples a bad disk may damage.
+/// A run whose samples a bad disk may damage, and which may take long to end.
 struct Fragile {
     run: Box<dyn Run>,
     damaged: Arc<AtomicBool>,
+    stubborn: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -479,6 +483,9 @@ impl Run for Fragile {
     }
 
     async fn stop(&self, grace: Duration) -> Result<(), sandbox::Error> {
+        if self.stubborn.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.run.stop(grace).await
     }
 

@@ -1,12 +1,14 @@
 //! What happens when the renter's side signs no more, cannot be reached, or ends it on the chain.
 
+use std::sync::atomic::Ordering;
+
 use market::{Outcome, State};
 use primitives::{Amount, Seconds};
 use settlement::{Call, Settlement as _};
 
 use super::{
     gate::Mood,
-    hall::{Hall, lasting, peer, renter, work},
+    hall::{Hall, WINDOWS, lasting, peer, renter, work},
 };
 
 fn seconds(hall: &Hall) -> (u64, bool) {
@@ -117,6 +119,34 @@ async fn a_deal_that_is_settled_elsewhere_is_stopped_and_wiped() {
     assert_eq!(hall.state(deal).await, State::Stopped);
     hall.until_over(deal).await;
     assert_eq!(hall.state(deal).await, State::Settled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_deal_gives_its_capacity_back_only_when_its_run_has_ended() {
+    let mut hall = Hall::with(lasting(30_000)).await;
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.until_stage(deal, "running").await;
+    hall.runtime.stubborn.store(true, Ordering::Relaxed);
+    let terms = bid.terms.document.clone();
+    let stop = Call::Stop { terms: terms.clone(), signature: None };
+    hall.done(hall.ledger.seat(renter().address()).send(stop).await);
+    hall.pass(WINDOWS.dispute.0 + 1).await;
+    hall.done(hall.ledger.seat(renter().address()).send(Call::Finalize { terms }).await);
+    hall.until_stage(deal, "settled").await;
+    let is_free = |hall: &Hall| {
+        let status = hall.provider.as_ref().expect("it runs").status();
+        status.free == status.capacity
+    };
+    hall.pass(60).await;
+    assert!(!is_free(&hall), "its run still goes");
+    hall.crash().await;
+    hall.start().await;
+    hall.pass(60).await;
+    assert!(!is_free(&hall), "its run still goes after a restart");
+    hall.runtime.stubborn.store(false, Ordering::Relaxed);
+    hall.until_over(deal).await;
+    assert!(is_free(&hall));
 }
 
 #[tokio::test(start_paused = true)]

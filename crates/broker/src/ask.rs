@@ -47,6 +47,10 @@ pub(crate) fn answer_later(message: Inbound) {
             drop(asker.send(Err(refusal)));
         }
         Inbound::Countersign(_, asker) => drop(asker.send(CountersignAnswer::NotYet)),
-        Inbound::Progress(_) | Inbound::Stop(_) => {}
+        // Asked before, or too late to matter.
+        Inbound::Stop(_, asker) => {
+            let _ = asker.send(());
+        }
+        Inbound::Progress(_) => {}
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use market::{
@@ -27,6 +28,7 @@ use crate::{
     desk::{Desk, Tunnel},
     door,
     error::Error,
+    handed::Handed,
     job,
     line::{DealLine, Inbound, JOBS, JobLine, deal_stream, job_stream, records},
     refusal::Refusal,
@@ -34,6 +36,9 @@ use crate::{
     view::{JobView, Listing},
     world::World,
 };
+
+/// How long a stop may take to be written down.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running broker; cheap to clone.
 #[derive(Clone)]
@@ -58,15 +63,16 @@ impl Broker {
             world,
         };
         broker.replay().await?;
+        let handed = Arc::new(Handed::default());
         let desk = Arc::new(Desk {
             world: broker.world.clone(),
             board: broker.board.clone(),
             book: broker.book.clone(),
             tunnel,
-            received: Mutex::default(),
+            handed: handed.clone(),
         });
         let (world, board) = (broker.world.clone(), broker.board.clone());
-        broker.spawn(async move { sweep::sweep(&world, &board).await });
+        broker.spawn(async move { sweep::sweep(&world, &board, &handed).await });
         broker.spawn(door::keep(desk));
         Ok(broker)
     }
@@ -125,18 +131,27 @@ impl Broker {
         answer.await.unwrap_or_else(|_| Err(over()))
     }
 
-    /// Ask a job to end. Asking again, or asking a job that is done, changes nothing.
+    /// Ask a job to end; written down when this returns. Asking again, or asking a job that is done,
+    /// changes nothing.
     ///
     /// # Errors
-    /// When there is no such job.
+    /// When there is no such job, or it could not be written down yet.
     pub async fn stop(&self, job: JobId) -> Result<(), Refusal> {
         self.board.job(job).ok_or_else(|| Refusal::Unknown(format!("job {job}")))?;
-        if let Some(inbox) = self.board.inbox(job) {
-            let why = "the renter stopped it".to_owned();
-            // A line that ended meanwhile needs no stop.
-            drop(inbox.send(Inbound::Stop(why)).await);
+        let Some(inbox) = self.board.inbox(job) else { return Ok(()) };
+        let (asker, answer) = oneshot::channel();
+        let asked = async {
+            inbox.send(Inbound::Stop("the renter stopped it".to_owned(), asker)).await.ok()?;
+            answer.await.ok()
+        };
+        let written = tokio::time::timeout(STOP_PATIENCE, asked).await.ok().flatten();
+        // A line that ended, or was asked before, needs no stop.
+        let needless = || self.board.job(job).is_none_or(|it| it.stopping || it.state == "done");
+        match written {
+            Some(()) => Ok(()),
+            None if needless() => Ok(()),
+            None => Err(Refusal::Unavailable("the stop is not written down yet".to_owned())),
         }
-        Ok(())
     }
 
     /// A job as it stands.

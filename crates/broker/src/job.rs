@@ -61,6 +61,11 @@ async fn advance(
         (JobStage::Submitted { submission, stop }, deal) => {
             match place::choose(world, book, job.id, submission, *stop, inbox).await? {
                 Choice::Chosen(agreement) => *deal = Some(job.place(world, *agreement).await?),
+                Choice::Stopped(asker) => {
+                    job.take(world, JobFact::StopAsked).await?;
+                    // Whoever asked may have gone meanwhile.
+                    let _ = asker.send(());
+                }
                 Choice::Nobody(conclusion) => {
                     job.take(world, JobFact::Done(Box::new(conclusion))).await?;
                 }

@@ -24,8 +24,8 @@ pub(crate) enum Inbound {
     Countersign(Box<Countersign>, oneshot::Sender<CountersignAnswer>),
     /// The provider says what it does.
     Progress(Phase),
-    /// The renter's side wants it ended.
-    Stop(String),
+    /// The renter's side wants it ended, and hears when that is written down.
+    Stop(String, oneshot::Sender<()>),
 }
 
 /// Where a job's lines receive; what arrives while a step is retried waits here.
@@ -45,6 +45,8 @@ pub(crate) enum Answer {
     Consented(oneshot::Sender<Result<(), Refusal>>),
     /// A running receipt is co-signed.
     Countersigned(oneshot::Sender<CountersignAnswer>, CountersignAnswer),
+    /// The wish to end it is written down.
+    Stopping(oneshot::Sender<()>),
     /// A terminal receipt came in; its asker hears the verdict.
     AtVerdict(oneshot::Sender<CountersignAnswer>),
 }
@@ -71,6 +73,11 @@ impl Stride {
     /// A fact nobody waits for.
     pub(crate) fn of(fact: DealFact) -> Self {
         Self { fact, answer: Answer::Nobody }
+    }
+
+    /// The renter's side wants the deal ended.
+    pub(crate) fn stop(why: String, asker: oneshot::Sender<()>) -> Self {
+        Self { fact: DealFact::StopAsked { why }, answer: Answer::Stopping(asker) }
     }
 
     /// The end of what the deal can do by itself.
@@ -227,6 +234,9 @@ impl DealLine {
             Answer::Nobody => {}
             Answer::Consented(asker) => drop(asker.send(Ok(()))),
             Answer::Countersigned(asker, answer) => drop(asker.send(answer)),
+            Answer::Stopping(asker) => {
+                let _ = asker.send(());
+            }
             Answer::AtVerdict(asker) => self.at_verdict = Some(asker),
         }
         if let Some(answer) = verdict

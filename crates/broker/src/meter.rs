@@ -89,9 +89,7 @@ pub(crate) async fn collect(
                     return Ok(stride);
                 }
             }
-            Inbound::Stop(why) if it.stop.is_none() => {
-                return Ok(Stride::of(DealFact::StopAsked { why }));
-            }
+            Inbound::Stop(why, asker) if it.stop.is_none() => return Ok(Stride::stop(why, asker)),
             // A sign of life while much is handed in; it does not undo a stop.
             Inbound::Progress(_) if it.stop.is_none() => heard = Instant::now(),
             other => answer_later(other),

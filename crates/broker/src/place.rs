@@ -13,7 +13,7 @@ use market::{
     quote::{Inquiry, Quote, Quoted},
 };
 use primitives::{JobId, PeerId, Seconds};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     ask::{self, answer_later},
@@ -29,6 +29,8 @@ pub(crate) enum Choice {
     Chosen(Box<Agreement>),
     /// Nobody, and why.
     Nobody(Conclusion),
+    /// The renter wants it ended, and is to hear when that is written down.
+    Stopped(oneshot::Sender<()>),
 }
 
 /// How long an order whose wish nothing in the book meets waits for providers to make themselves
@@ -85,10 +87,7 @@ pub(crate) async fn choose(
             _ = changed.changed() => {}
             () = tokio::time::sleep(if busy { TICK } else { AGAIN }) => {}
             Some(message) = inbox.recv() => match message {
-                Inbound::Stop(_) => {
-                    let why = "the renter stopped it before a provider was chosen";
-                    return Ok(nobody(why, BTreeMap::new()));
-                }
+                Inbound::Stop(_, asker) => return Ok(Choice::Stopped(asker)),
                 other => answer_later(other),
             },
         }

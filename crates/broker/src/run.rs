@@ -70,9 +70,7 @@ pub(crate) async fn start(
             Inbound::Progress(phase) if it.phase != Some(phase) => {
                 return Ok(Stride::of(DealFact::Progressed { phase }));
             }
-            Inbound::Stop(why) if it.stop.is_none() => {
-                return Ok(Stride::of(DealFact::StopAsked { why }));
-            }
+            Inbound::Stop(why, asker) if it.stop.is_none() => return Ok(Stride::stop(why, asker)),
             other => answer_later(other),
         }
     }

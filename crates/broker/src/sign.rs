@@ -33,7 +33,7 @@ pub(crate) async fn terms(world: &World, it: &Chosen, inbox: &mut Inbox) -> Resu
                 }
                 Err(refusal) => drop(asker.send(Err(refusal))),
             },
-            Inbound::Stop(why) => return Ok(Stride::of(DealFact::StopAsked { why })),
+            Inbound::Stop(why, asker) => return Ok(Stride::stop(why, asker)),
             other => answer_later(other),
         }
     }

@@ -1618,3 +1618,19 @@ async fn samples_that_go_back_in_time_are_not_signed() {
     let answer = den.rogue.countersign(&receipt, &all, &results).await;
     assert!(matches!(answer, Some(CountersignAnswer::Refused { .. })), "terminal: {answer:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_was_taken_survives_a_crash_of_the_gateway() {
+    for after in 0..20 {
+        let mut house = House::begin(15, lasting(500)).await;
+        let wanted = house.submission(&Wanted::plain(1));
+        let job = house.live_until(&wanted, "running").await.id;
+        tokio::time::sleep(Duration::from_millis(after * 100)).await;
+        house.gateway.broker().stop(job).await.expect("known");
+        house.gateway.log.crash();
+        house.revive().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let view = house.gateway.broker().job(job).expect("known");
+        assert!(view.stopping || view.state == "done", "crashed {after} x 100 ms into running");
+    }
+}

@@ -104,7 +104,7 @@ fn take(shop: &Workshop, agreement: &Agreement, slot: &Slot, it: Waiting) -> Tak
             Ok(()) => {
                 let (command, assignment) = *it.work;
                 let fact = LeaseFact::Assigned { command, assignment: Box::new(assignment) };
-                Taken::Yes(Box::new(Stride { fact, answer: Some(it.answer) }))
+                Taken::Yes(Box::new(Stride { fact: Some(fact), answer: Some(it.answer) }))
             }
             Err(_) => {
                 refuse(it.answer, "the deal opened so late that its capacity was given away");

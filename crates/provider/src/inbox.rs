@@ -37,6 +37,8 @@ pub(crate) struct Inbox {
     receiver: mpsc::Receiver<Inbound>,
     /// The highest fence seen.
     fence: u64,
+    /// The highest fence written down.
+    written: u64,
     /// Whether a stop has come; nothing is begun after one.
     stopped: bool,
 }
@@ -45,7 +47,22 @@ impl Inbox {
     /// An inbox whose lease has seen this fence, and the way to it.
     pub(crate) fn new(fence: u64) -> (mpsc::Sender<Inbound>, Self) {
         let (sender, receiver) = mpsc::channel(16);
-        (sender, Self { receiver, fence, stopped: false })
+        (sender, Self { receiver, fence, written: fence, stopped: false })
+    }
+
+    /// The highest fence seen.
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    /// A fence is in the journal.
+    pub(crate) fn written(&mut self, fence: u64) {
+        self.written = fence;
+    }
+
+    /// Whether a fence was seen that is not in the journal yet.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.fence > self.written
     }
 
     /// The next valid command. Losing this future loses no command.

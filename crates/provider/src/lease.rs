@@ -44,7 +44,10 @@ pub(crate) async fn carry(shop: Arc<Workshop>, mut line: Line, mut inbox: Inbox)
     line.show(&shop);
     while !line.stage.is_over() {
         let taken = match advance(&shop, &line.stage, &mut inbox, &mut watch).await {
-            Ok(stride) => line.take(&shop, stride).await,
+            Ok(stride) => {
+                let fence = inbox.fence();
+                line.take(&shop, stride, fence).await.inspect(|()| inbox.written(fence))
+            }
             Err(error) => Err(error),
         };
         match taken {

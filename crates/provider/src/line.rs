@@ -1,7 +1,8 @@
 //! What the line of a lease is made of: a stage and the number of its next fact.
 //!
 //! Upon a stride: its fact is appended with full durability, moves the stage on, is shown, and
-//! only then is whoever waits for it answered.
+//! only then is whoever waits for it answered. The highest fence seen is written down with it, so
+//! that it holds after a restart; a stride without a fact writes the fence alone.
 
 use market::{LeaseFact, LeaseStage, fact::Agreement, message::CommandAnswer};
 use primitives::{DealId, UnixSeconds};
@@ -15,7 +16,7 @@ const LEASES: &str = "lease/";
 
 /// One step of a lease: what happened, and who hears `Taken` once it is written down.
 pub(crate) struct Stride {
-    pub(crate) fact: LeaseFact,
+    pub(crate) fact: Option<LeaseFact>,
     pub(crate) answer: Option<Answer>,
 }
 
@@ -23,21 +24,32 @@ pub(crate) struct Stride {
 pub(crate) struct Line {
     pub(crate) stage: LeaseStage,
     next: u64,
+    /// The highest fence that the journal shows.
+    fence: u64,
     /// When it was seen to be settled.
     settled_at: UnixSeconds,
 }
 
-/// A fact as the journal keeps it.
+/// A fact, or a fence alone, as the journal keeps it.
 #[derive(Serialize, Deserialize)]
 struct Written {
     at: UnixSeconds,
-    fact: LeaseFact,
+    /// The highest fence seen by then.
+    #[serde(default)]
+    fence: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fact: Option<LeaseFact>,
 }
 
 impl Stride {
     /// A fact nobody waits for.
     pub(crate) fn of(fact: LeaseFact) -> Self {
-        Self { fact, answer: None }
+        Self { fact: Some(fact), answer: None }
+    }
+
+    /// Nothing happened but a command that raised the fence.
+    pub(crate) fn fence(answer: Answer) -> Self {
+        Self { fact: None, answer: Some(answer) }
     }
 }
 
@@ -45,10 +57,11 @@ impl Line {
     /// Begin a line with a firm bid. The bid's signature is durable when this returns.
     pub(crate) async fn begin(shop: &Workshop, agreement: Agreement) -> Result<Self, Error> {
         let fact = LeaseFact::Bid(Box::new(agreement.clone()));
-        append(shop, agreement.deal, 0, &fact).await?;
+        append(shop, agreement.deal, 0, 0, Some(fact)).await?;
         Ok(Self {
             stage: LeaseStage::Offered(Box::new(agreement)),
             next: 1,
+            fence: 0,
             settled_at: UnixSeconds(0),
         })
     }
@@ -70,17 +83,23 @@ impl Line {
     /// A line as its journal has it; `None` when there is nothing in it.
     async fn replay(log: &dyn Log, stream: &str) -> Result<Option<Self>, Error> {
         let mut line: Option<Self> = None;
-        for (number, Written { at, fact }) in written(log, stream).await? {
-            let settles = matches!(fact, LeaseFact::Settled(_));
+        for (number, Written { at, fence, fact }) in written(log, stream).await? {
+            let settles = matches!(fact, Some(LeaseFact::Settled(_)));
             let before = line.as_ref().map_or(UnixSeconds(0), |line| line.settled_at);
-            let stage = match line {
-                None => LeaseStage::begin(fact),
-                Some(line) => line.stage.apply(fact),
+            let seen = line.as_ref().map_or(0, |line| line.fence).max(fence).max(told(&fact));
+            let stage = match (line, fact) {
+                (None, None) => {
+                    line = None;
+                    continue;
+                }
+                (None, Some(fact)) => LeaseStage::begin(fact),
+                (Some(line), None) => Ok(line.stage),
+                (Some(line), Some(fact)) => line.stage.apply(fact),
             };
             let deal = stream.trim_start_matches(LEASES).to_owned();
             let stage = stage.map_err(|source| Error::Journal { deal, source })?;
             let settled_at = if settles { at } else { before };
-            line = Some(Self { stage, next: number + 1, settled_at });
+            line = Some(Self { stage, next: number + 1, fence: seen, settled_at });
         }
         Ok(line)
     }
@@ -88,7 +107,7 @@ impl Line {
     /// The facts of a lease, in order.
     pub(crate) async fn facts(log: &dyn Log, deal: DealId) -> Result<Vec<LeaseFact>, Error> {
         let written = written(log, &stream(deal)).await?;
-        Ok(written.into_iter().map(|(_, written)| written.fact).collect())
+        Ok(written.into_iter().filter_map(|(_, written)| written.fact).collect())
     }
 
     /// What the journal says, when it is not certain what was written.
@@ -99,16 +118,24 @@ impl Line {
         Ok(())
     }
 
-    /// Write a stride's fact down, move on, and give its answer.
-    pub(crate) async fn take(&mut self, shop: &Workshop, stride: Stride) -> Result<(), Error> {
+    /// Write a stride's fact and the highest fence seen down, move on, and give its answer.
+    pub(crate) async fn take(
+        &mut self,
+        shop: &Workshop,
+        stride: Stride,
+        fence: u64,
+    ) -> Result<(), Error> {
         let Stride { fact, answer } = stride;
-        let at = append(shop, self.deal(), self.next, &fact).await?;
-        if matches!(fact, LeaseFact::Settled(_)) {
+        let at = append(shop, self.deal(), self.next, fence, fact.clone()).await?;
+        if matches!(fact, Some(LeaseFact::Settled(_))) {
             self.settled_at = at;
         }
-        let deal = self.deal().to_string();
-        let stage = self.stage.clone().apply(fact);
-        self.stage = stage.map_err(|source| Error::Journal { deal, source })?;
+        if let Some(fact) = fact {
+            let deal = self.deal().to_string();
+            let stage = self.stage.clone().apply(fact);
+            self.stage = stage.map_err(|source| Error::Journal { deal, source })?;
+        }
+        self.fence = self.fence.max(fence);
         self.next += 1;
         self.show(shop);
         if let Some(answer) = answer {
@@ -155,10 +182,15 @@ impl Line {
 
     /// The highest fence that the journal shows.
     pub(crate) fn fence(&self) -> u64 {
-        match &self.stage {
-            LeaseStage::Assigned(it) | LeaseStage::Running(it) => it.command.document.fence,
-            _ => 0,
-        }
+        self.fence
+    }
+}
+
+/// The fence that a fact itself carries.
+fn told(fact: &Option<LeaseFact>) -> u64 {
+    match fact {
+        Some(LeaseFact::Assigned { command, .. }) => command.document.fence,
+        _ => 0,
     }
 }
 
@@ -184,10 +216,11 @@ async fn append(
     shop: &Workshop,
     deal: DealId,
     next: u64,
-    fact: &LeaseFact,
+    fence: u64,
+    fact: Option<LeaseFact>,
 ) -> Result<UnixSeconds, Error> {
     let at = shop.world.clock.now();
-    let written = Written { at, fact: fact.clone() };
+    let written = Written { at, fence, fact };
     let json = serde_json::to_vec(&written).expect("plain data with string keys serialises");
     match shop.world.log.append(Batch::to(stream(deal), next, vec![json])).await {
         Ok(Appended::Stored { .. }) => Ok(at),

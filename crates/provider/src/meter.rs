@@ -122,10 +122,13 @@ async fn until_next(
             biased;
             (wanted, answer) = inbox.next(&it.agreement, &plaza, rules) => match wanted {
                 Wanted::Stop if !it.stop => {
-                    return Ok(Stride { fact: LeaseFact::StopTaken, answer: Some(answer) });
+                    return Ok(Stride { fact: Some(LeaseFact::StopTaken), answer: Some(answer) });
                 }
                 Wanted::Assign(work) if !is_same(it, &work.0.document.act) => {
                     refuse(answer, "this deal carries out another task already");
+                }
+                Wanted::Stop | Wanted::Assign(_) if inbox.is_ahead() => {
+                    return Ok(Stride::fence(answer));
                 }
                 Wanted::Stop | Wanted::Assign(_) => drop(answer.send(CommandAnswer::Taken)),
             },

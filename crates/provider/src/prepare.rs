@@ -41,11 +41,13 @@ pub(crate) async fn start(
             biased;
             (wanted, answer) = inbox.next(&it.agreement, &plaza, rules) => match wanted {
                 Wanted::Stop if !it.stop => {
-                    return Ok(Stride { fact: LeaseFact::StopTaken, answer: Some(answer) });
+                    return Ok(Stride { fact: Some(LeaseFact::StopTaken), answer: Some(answer) });
                 }
                 Wanted::Assign(work) if !is_same(it, &work.0.document.act) => {
                     refuse(answer, "this deal carries out another task already");
                 }
+                // A fence raised by it is written down with the next fact: preparing is not begun
+                // again for it.
                 Wanted::Stop | Wanted::Assign(_) => drop(answer.send(CommandAnswer::Taken)),
             },
             fact = &mut ended => return Ok(Stride::of(fact)),

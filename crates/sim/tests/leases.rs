@@ -276,3 +276,19 @@ async fn what_was_co_signed_is_claimed_before_the_deal_can_expire_however_slowly
     let earned = cell.earned().await;
     assert!(earned >= due - due * 300 / 10_000, "{signed} s were signed, {earned} earned");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_that_was_seen_before_a_restart_is_still_the_lowest() {
+    let mut cell = Cell::begin(lasting(100)).await;
+    let wanted = cell.wanted(&Wanted::plain(1));
+    let Some(BidAnswer::Bid(bid)) = cell.bid(&wanted, 1).await else { panic!("no bid") };
+    let deal = cell.open(&bid).await;
+    assert_eq!(cell.assign(deal, &wanted, 3).await, Some(CommandAnswer::Taken));
+    assert_eq!(cell.assign(deal, &wanted, 8).await, Some(CommandAnswer::Taken));
+    cell.workshop.restart(&cell.town, &cell.gateway).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let stop = cell.command(deal, 5, Act::Stop, &key(101));
+    let told = Instruction { command: stop, assignment: None };
+    let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
+    assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
+}

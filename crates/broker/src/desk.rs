@@ -4,14 +4,13 @@
 //! deal's agreement names it. Receipts and progress go to the deal's line; blobs, printed output and
 //! the chain's JSON-RPC are served here.
 //!
-//! Invariant: a provider reads the inputs of its own open deals and nothing else; it writes no more
-//! than the order's output limit.
+//! Upon a terminal receipt: what its results name must have come in under its own deal before the
+//! line sees it.
+//!
+//! Invariant: a provider reads the inputs of its own open deals and nothing else, and learns nothing
+//! of what others handed in; it prints no more than the order's output limit, and leaves no more.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
 use market::{
     DealStage,
@@ -20,16 +19,22 @@ use market::{
         BlobAnswer, Countersign, CountersignAnswer, Done, Listed, Missing, Output, Printed,
         ToGateway,
     },
+    task::TaskResult,
 };
 use net::{Body, Incoming, Message};
-use primitives::{Bytes, DealId, Digest, JobId, PeerId, TaskIndex};
+use primitives::{Bytes, DealId, Digest, Hasher, JobId, PeerId, TaskIndex};
 use serde::Serialize;
 use store::{Expect, OutputName, TreeLimits, Written, load_tree};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    sync::oneshot,
+    time::timeout,
+};
 
 use crate::{
     board::Board,
     book::Book,
+    handed::{Handed, Intake},
     line::Inbound,
     patient::Patient,
     world::{MOST_FILES, World},
@@ -39,10 +44,14 @@ use crate::{
 const RPC_LIMIT: usize = 1 << 20;
 /// The largest piece of printed output taken at once.
 const PIECE_LIMIT: usize = 1 << 20;
+/// The task of every deal: today a deal has one.
+const ONLY_TASK: TaskIndex = TaskIndex(0);
 /// How long an asker may make us wait for its next bytes.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a line may take for an answer; by then the asker has gone and will ask again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many messages may be before a line for one more word of progress to be passed on.
+const PROGRESS: usize = 2;
 /// The most bytes of inputs of one job.
 const INPUT_LIMIT: Bytes = Bytes::gibi(1_024);
 
@@ -58,8 +67,7 @@ pub(crate) struct Desk {
     pub(crate) board: Arc<Board>,
     pub(crate) book: Arc<Book>,
     pub(crate) tunnel: Option<Arc<dyn Tunnel>>,
-    /// What each deal has handed in so far, in bytes.
-    pub(crate) received: Mutex<BTreeMap<DealId, u64>>,
+    pub(crate) handed: Arc<Handed>,
 }
 
 /// A deal on behalf of which a peer may speak.
@@ -67,6 +75,13 @@ struct Spoken {
     job: JobId,
     stage: DealStage,
     wanted: Submission,
+}
+
+impl Spoken {
+    /// Whether outputs are taken.
+    const fn hands_in(&self) -> bool {
+        matches!(self.stage, DealStage::Open(_) | DealStage::Running(_))
+    }
 }
 
 impl Desk {
@@ -98,8 +113,12 @@ impl Desk {
             }
             ToGateway::Progress { deal, phase } => match self.spoken(peer, deal) {
                 Ok(it) => {
-                    // A line with a full inbox has signs of life enough, and this one comes again.
-                    if let Some(inbox) = self.board.inbox(it.job) {
+                    // A line that has more to read has signs of life enough, and this one comes
+                    // again.
+                    let inbox = self.board.inbox(it.job);
+                    if let Some(inbox) = inbox
+                        && inbox.max_capacity() - inbox.capacity() < PROGRESS
+                    {
                         drop(inbox.try_send(Inbound::Progress(phase)));
                     }
                     json(&Done::Done)
@@ -152,17 +171,52 @@ impl Desk {
     /// Have the deal's line look at a receipt.
     async fn countersign(&self, it: &Spoken, ask: Box<Countersign>) -> CountersignAnswer {
         let deal = ask.receipt.document.deal;
+        if it.hands_in() && !self.handed_in(deal, &it.wanted, &ask.results).await {
+            // It is asked again after what is missing was handed in: so it is after a restart too.
+            return CountersignAnswer::NotYet;
+        }
+        let intake = self.intake(deal);
         let asking = async {
+            // One receipt is before the line at a time: the inbox has room for the renter's words.
+            let mut before = intake.asking.lock().await;
+            if let Some(earlier) = before.as_mut() {
+                // Its asker has gone, its answer does not matter any more.
+                drop(earlier.await);
+            }
             let (asker, answer) = oneshot::channel();
             // A line that just ended takes nothing more; the asker's channel then closes.
             let inbox = self.board.inbox(it.job)?;
             inbox.send(Inbound::Countersign(ask, asker)).await.ok()?;
-            answer.await.ok()
+            let answer = before.insert(answer).await;
+            *before = None;
+            answer.ok()
         };
         match timeout(PATIENCE, asking).await {
             Ok(answer) => answer.unwrap_or_else(|| self.settled_answer(deal)),
             Err(_) => CountersignAnswer::NotYet,
         }
+    }
+
+    /// Whether everything these results name came in under the deal. A list that is wrong is for the
+    /// line to judge.
+    async fn handed_in(&self, deal: DealId, wanted: &Submission, results: &[TaskResult]) -> bool {
+        let (intake, limits) = (self.intake(deal), output_limits(wanted));
+        let lists: BTreeSet<Digest> = results.iter().map(|result| result.output).collect();
+        for list in lists.iter().filter(|list| **list != Digest::default()) {
+            if !intake.has(list) {
+                return false;
+            }
+            match load_tree(list, self.world.blobs.as_ref(), &limits).await {
+                Ok(tree) if tree.blobs().keys().all(|blob| intake.has(blob)) => {}
+                Err(
+                    store::Error::Manifest { .. }
+                    | store::Error::Entry { .. }
+                    | store::Error::TooLarge { .. },
+                ) => {}
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// What to answer about a receipt when the deal's line is over or gone.
@@ -187,10 +241,20 @@ impl Desk {
         body: Body,
     ) -> Result<Printed, String> {
         let it = self.spoken(peer, deal)?;
+        if task != ONLY_TASK {
+            return Err(format!("the deal has no task {}", task.0));
+        }
+        if matches!(it.stage, DealStage::Settled(_) | DealStage::Void { .. }) {
+            return Err(format!("the deal is {}, it prints no more", it.stage.name()));
+        }
         let bytes = collect(body, PIECE_LIMIT).await?;
+        let intake = self.intake(deal);
+        let _turn = intake.printing.lock().await;
+        let other = output_name(it.job, task, the_other(output));
+        let other = self.world.outputs.watch(&other).await.map_err(|error| error.to_string())?;
+        let limit = it.wanted.work.output_limit.0.saturating_sub(*other.borrow());
         let name = output_name(it.job, task, output);
-        let limit = it.wanted.work.output_limit;
-        let written = self.world.outputs.write(&name, offset, &bytes, limit).await;
+        let written = self.world.outputs.write(&name, offset, &bytes, Bytes(limit)).await;
         match written.map_err(|error| error.to_string())? {
             Written::Until(next) | Written::Gap(next) => Ok(Printed { next, full: false }),
             Written::Full(next) => Ok(Printed { next, full: true }),
@@ -203,14 +267,18 @@ impl Desk {
         deal: DealId,
         blobs: Vec<Digest>,
     ) -> Result<Missing, String> {
-        self.spoken(peer, deal)?;
+        let it = self.spoken(peer, deal)?;
         if blobs.len() > MOST_FILES {
             return Err(format!("more than {MOST_FILES} blobs asked about at once"));
         }
         let mut missing = Vec::new();
+        if !it.hands_in() {
+            // What was delivered is judged as it is; nothing more is taken.
+            return Ok(Missing { blobs: missing });
+        }
+        let intake = self.intake(deal);
         for blob in blobs {
-            let has = self.world.blobs.has(&blob).await.map_err(|error| error.to_string())?;
-            if !has {
+            if !self.has(&intake, &blob).await? {
                 missing.push(blob);
             }
         }
@@ -225,30 +293,51 @@ impl Desk {
         body: Body,
     ) -> Result<(), String> {
         let it = self.spoken(peer, deal)?;
-        if !matches!(it.stage, DealStage::Open(_) | DealStage::Running(_)) {
+        if !it.hands_in() {
             return Err(format!(
                 "the deal is {}, outputs are taken while it runs",
                 it.stage.name()
             ));
         }
+        let intake = self.intake(deal);
+        let _turn = intake.receiving.lock().await;
+        if self.has(&intake, &blob).await? {
+            return Ok(());
+        }
         // The list of outputs itself comes on top of their size.
         let limits = output_limits(&it.wanted);
-        let most = limits.size.0.saturating_add(limits.manifest().0);
-        let room = most.saturating_sub(self.received(deal, 0));
-        let expect = Expect { digest: Some(blob), limit: Bytes(room) };
-        let mut reader = Patient::new(body.into_reader(), SILENCE);
-        let kept = self.world.blobs.put(&mut reader, expect).await;
+        let most = Bytes(limits.size.0.saturating_add(limits.manifest().0));
+        let expect = Expect { digest: Some(blob), limit: intake.room(most) };
+        let mut content = Patient::new(body.into_reader(), SILENCE).take(u64::MAX);
+        let kept = self.world.blobs.put(&mut content, expect).await;
         let kept = kept.map_err(|error| error.to_string())?;
-        self.received(deal, kept.size.0);
+        if content.limit() == u64::MAX {
+            if kept.size > expect.limit {
+                let (what, limit) = (format!("blob {blob}"), expect.limit);
+                return Err(store::Error::TooLarge { what, limit }.to_string());
+            }
+            // The store has these bytes already and did not read them; whoever hands them in must
+            // have them all the same.
+            let found = digest_of(content, kept.size).await.map_err(|error| error.to_string())?;
+            if found != blob {
+                let error = store::Error::Mismatch { expected: blob, found };
+                return Err(error.to_string());
+            }
+        }
+        intake.take(blob, kept.size);
         Ok(())
     }
 
-    /// Count `more` bytes handed in under a deal; gives the sum.
-    fn received(&self, deal: DealId, more: u64) -> u64 {
-        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = received.entry(deal).or_default();
-        *sum = sum.saturating_add(more);
-        *sum
+    /// Whether this blob came in under the deal and is still here.
+    async fn has(&self, intake: &Intake, blob: &Digest) -> Result<bool, String> {
+        let kept = intake.has(blob)
+            && self.world.blobs.has(blob).await.map_err(|error| error.to_string())?;
+        Ok(kept)
+    }
+
+    fn intake(&self, deal: DealId) -> Arc<Intake> {
+        let over = |stage| matches!(stage, DealStage::Settled(_) | DealStage::Void { .. });
+        self.handed.intake(deal, |deal| self.board.deal(deal).is_some_and(|stage| !over(stage)))
     }
 
     async fn get_blob(
@@ -291,6 +380,13 @@ impl Desk {
     }
 }
 
+const fn the_other(output: Output) -> Output {
+    match output {
+        Output::Stdout => Output::Stderr,
+        Output::Stderr => Output::Stdout,
+    }
+}
+
 /// The name under which a task's output is kept.
 pub fn output_name(job: JobId, task: TaskIndex, output: Output) -> OutputName {
     let which = match output {
@@ -306,6 +402,18 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, String> {
     match timeout(SILENCE, body.collect(limit)).await {
         Ok(bytes) => bytes.map_err(|error| error.to_string()),
         Err(_) => Err(format!("{} bytes at most did not come within {SILENCE:?}", limit)),
+    }
+}
+
+/// The digest of what is read, or of a piece beyond `size`.
+async fn digest_of(content: impl AsyncRead + Unpin, size: Bytes) -> io::Result<Digest> {
+    let mut content = content.take(size.0.saturating_add(1));
+    let (mut hasher, mut piece) = (Hasher::default(), vec![0; 64 << 10]);
+    loop {
+        match content.read(&mut piece).await? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&piece[..length]),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod sweep;
 mod door;
 
 mod desk;
+mod handed;
 mod patient;
 
 mod job;

@@ -12,6 +12,7 @@ use store::{TreeLimits, load_tree};
 use crate::{
     board::Board,
     desk::output_name,
+    handed::Handed,
     view::JobView,
     world::{MOST_FILES, World},
 };
@@ -20,7 +21,7 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(600);
 
 /// Sweep for as long as the gateway runs.
-pub(crate) async fn sweep(world: &World, board: &Board) {
+pub(crate) async fn sweep(world: &World, board: &Board, handed: &Handed) {
     let mut swept = BTreeSet::new();
     loop {
         tokio::time::sleep(ROUND).await;
@@ -28,7 +29,8 @@ pub(crate) async fn sweep(world: &World, board: &Board) {
         let (past, kept): (Vec<_>, Vec<_>) = jobs
             .iter()
             .partition(|job| is_past(job, world.clock.now(), world.rules.blob_retention));
-        let mut wanted = BTreeSet::new();
+        // What is being handed in is named by no job yet.
+        let mut wanted = handed.blobs();
         for job in kept {
             wanted.extend(blobs_of(world, job).await);
         }

@@ -194,14 +194,25 @@ impl DealLine {
     pub(crate) async fn replayed(world: &World, deal: DealId) -> Result<Option<Self>, Error> {
         let stream = deal_stream(deal);
         let mut line: Option<Self> = None;
+        let mut signed_at = UnixSeconds::default();
         for (number, (_, record)) in (0..).zip(records(world, &stream).await?) {
             let Fact::Deal(fact) = record.fact else { continue };
+            if matches!(fact, DealFact::Countersigned(_)) {
+                signed_at = record.at;
+            }
             let stage = match line {
                 None => DealStage::begin(fact),
                 Some(Self { stage, .. }) => stage.apply(fact),
             };
             let stage = stage.map_err(|source| replay_error(stream.clone(), source))?;
             line = Some(Self { job: record.job, stage, next: number + 1, at_verdict: None });
+        }
+        if let Some(last) = line.as_ref().and_then(|line| line.stage.last()) {
+            // The work may have gone on for as long as we were away; a clock that was set back while
+            // we were away still leaves `grace`.
+            let away = world.clock.now().since(signed_at).max(world.rules.grace);
+            let had_run = last.receipt.document.seconds.plus(away);
+            world.ready.note(deal, world.clock.monotonic(), had_run);
         }
         Ok(line)
     }

@@ -116,10 +116,6 @@ impl<'a> Held<'a> {
     ) -> Self {
         let (deal, now) = (agreement.deal, world.clock.monotonic());
         let since_open = world.seen_time().since(opening.at);
-        if let Some(last) = last {
-            let signed = last.receipt.document.seconds;
-            world.ready.note(deal, now, signed.plus(world.rules.grace));
-        }
         // Before the first receipt nothing is known of readiness but that silence is bounded.
         let unheard = since_open.min(world.allowed_silence());
         let since_ready = Some(world.ready.since(deal, now).unwrap_or(unheard));

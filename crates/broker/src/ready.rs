@@ -2,8 +2,8 @@
 //!
 //! Kept in memory only. Upon the first receipt this process sees of a deal it notes how long the work
 //! had run by then, as far as that is believed: at the very first receipt of all, what the receipt
-//! itself says within the silence that is allowed; after a restart, what was co-signed before and
-//! `grace`. From there on its own clock bounds every receipt.
+//! itself says within the silence that is allowed; after a restart, what was co-signed before and the
+//! time since by the wall clock, `grace` at least. From there on its own clock bounds every receipt.
 
 use std::{
     collections::BTreeMap,

@@ -234,3 +234,33 @@ async fn a_clock_stepped_by_an_hour_changes_no_bill() {
         assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(12)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn work_that_ran_on_while_both_sides_were_away_is_finished_and_paid() {
+    let script = Script { ends_after: Some(Duration::from_secs(500)), ..script() };
+    let mut house = House::begin(7, script).await;
+    let wanted = Wanted { time_limit: Seconds(900), ..Wanted::plain(1) };
+    let submission = house.renter.submission(&house.town, &house.gateway, &wanted);
+    let job = house.renter.order(&house.gateway, &submission).await.expect("a fair order");
+    loop {
+        let view = house.gateway.broker().job(job).expect("ordered");
+        house.renter.consent(&house.town, &house.gateway, &view).await.expect("fair terms");
+        let last = view.deal.as_ref().and_then(|deal| deal.last.as_ref());
+        if last.is_some_and(|last| last.receipt.document.seconds.0 >= 20) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    house.gateway.log.crash();
+    house.town.network.crash(&house.gateway.peer);
+    house.workshop.kill(&house.town).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    house.gateway.restart(&house.town).await;
+    house.workshop.start(&house.town, &house.gateway).await;
+    let deal = house.live_for(&wanted).await.deal.expect("placed");
+    assert_eq!((deal.state, deal.problem), ("settled", None));
+    let receipt = deal.delivery.expect("delivered").receipt.document;
+    assert_eq!(receipt.outcome, Outcome::Completed);
+    house.rest().await;
+    house.paid().await;
+}

@@ -2,7 +2,7 @@
 //!
 //! Upon an assignment: it is taken when the deal is open on our own view at the network's depth;
 //! until then the gateway hears `NotYet`, after a moment of waiting for the next block. Upon a
-//! stop: there is nothing to stop, and nothing is begun any more. Upon a final block later than
+//! stop of an open deal: nothing ran, and a terminal receipt says so, so that it settles at once. Upon a final block later than
 //! `acceptBy` without the deal, or upon its cancel: the bid has lapsed. Upon a deal that is open and
 //! never assigned: the exits, with nothing in hand, until it is settled.
 //!
@@ -25,6 +25,7 @@ use crate::{
     inbox::{Answer, Inbox, Wanted, refuse},
     line::Stride,
     outside::next_head,
+    terminal::{self, End, NOTHING},
     world::Workshop,
 };
 
@@ -72,6 +73,13 @@ pub(crate) async fn work(
             (wanted, answer) = inbox.next(agreement, &plaza, rules) => match wanted {
                 Wanted::Assign(work) => {
                     waiting = Some(Waiting { work, answer, until: Instant::now() + WAIT });
+                }
+                Wanted::Stop if slot.state == State::Open => {
+                    let fact = terminal::sign(shop, agreement, NOTHING, End::stopped_before());
+                    return Ok(Stride { fact: Some(fact), answer: Some(answer) });
+                }
+                Wanted::Stop if slot.state == State::None => {
+                    drop(answer.send(CommandAnswer::NotYet));
                 }
                 Wanted::Stop => refuse(answer, "nothing was begun under this deal, and nothing will be"),
             },

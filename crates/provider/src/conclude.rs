@@ -50,7 +50,7 @@ pub(crate) async fn run(
         Ok(output) => end.output = output,
         Err(error) => unkept(&mut end, error)?,
     }
-    Ok(terminal::sign(shop, &it.agreement, &it.command.document, end))
+    Ok(terminal::sign(shop, &it.agreement, terminal::task_of(&it.command.document), end))
 }
 
 /// What the receipt says of the end; `None` when the renter is given up.
@@ -116,5 +116,5 @@ pub(crate) fn lost(shop: &Workshop, it: &Leased, why: &str) -> LeaseFact {
     };
     let end = End::our_fault("lost", cause, "order again");
     let end = End { started: true, seconds, root, ..end };
-    terminal::sign(shop, &it.agreement, &it.command.document, end)
+    terminal::sign(shop, &it.agreement, terminal::task_of(&it.command.document), end)
 }

@@ -58,7 +58,8 @@ pub(crate) async fn start(
 
 /// Bring the program to readiness, or to the end of what can never be ready.
 async fn ready(shop: &Workshop, it: &Leased) -> Result<LeaseFact, Error> {
-    let ended = |end| terminal::sign(shop, &it.agreement, &it.command.document, end);
+    let ended =
+        |end| terminal::sign(shop, &it.agreement, terminal::task_of(&it.command.document), end);
     let failed = |operation| move |source| Error::Sandbox { operation, source };
     let folder = shop.folder(it.agreement.deal);
     let found = shop.world.runtime.adopt(folder.path()).await;

@@ -85,15 +85,17 @@ pub(crate) fn due(end: &End, terms: &Terms, rules: &Rules) -> Amount {
     terms.rate.charge_down(end.seconds).min(terms.cap)
 }
 
+/// What a lease carries out before it was told: the first task, before its first attempt.
+pub(crate) const NOTHING: (TaskIndex, Epoch) = (TaskIndex(0), Epoch(0));
+
 /// Sign the terminal receipt. The fact must be durable before it leaves.
 pub(crate) fn sign(
     shop: &Workshop,
     agreement: &Agreement,
-    command: &Command,
+    (task, epoch): (TaskIndex, Epoch),
     end: End,
 ) -> LeaseFact {
     let terms = &agreement.terms.document;
-    let (task, epoch) = task_of(command);
     let result = TaskResult {
         task,
         epoch,
@@ -124,7 +126,7 @@ pub(crate) fn sign(
 pub(crate) fn task_of(command: &Command) -> (TaskIndex, Epoch) {
     match command.act {
         Act::Assign { task, epoch, .. } => (task, epoch),
-        Act::Stop => (TaskIndex(0), Epoch(0)),
+        Act::Stop => NOTHING,
     }
 }
 

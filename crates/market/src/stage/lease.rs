@@ -97,6 +97,15 @@ impl LeaseStage {
                     stop: false,
                 })))
             }
+            (Self::Offered(agreement), LeaseFact::Ended(delivery)) => {
+                Ok(Self::Ended(Box::new(Ended {
+                    agreement: *agreement,
+                    last: None,
+                    delivery: Some(*delivery),
+                    renter: None,
+                    abandoned: None,
+                })))
+            }
             (Self::Assigned(it), LeaseFact::Started) => Ok(Self::Running(it)),
             (Self::Assigned(mut it), LeaseFact::StopTaken) => {
                 it.stop = true;

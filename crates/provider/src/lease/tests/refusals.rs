@@ -1,10 +1,11 @@
 //! What a lease does not do, whoever asks.
 
 use market::{
+    Outcome,
     document::{Act, Command},
     message::{BidAnswer, CommandAnswer, Instruction},
 };
-use primitives::{B256, Bytes, Epoch, Millicores, Seconds, TaskIndex};
+use primitives::{Amount, B256, Bytes, Epoch, Millicores, Seconds, TaskIndex};
 use settlement::{Call, Settlement as _};
 
 use super::hall::{Hall, key, lasting, renter, signer, work};
@@ -121,14 +122,18 @@ async fn commands_that_are_not_the_renter_keys_or_of_an_older_gateway_are_refuse
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_before_any_work_begins_nothing_ever() {
+async fn a_stop_before_any_work_begins_nothing_and_settles_at_nothing_at_once() {
     let hall = Hall::with(lasting(12)).await;
     let bid = hall.bid(&hall.request(&work(), 1)).await;
-    hall.open(&bid).await;
     let deal = hall.deal(&bid);
-    assert!(refused(hall.command(hall.stop(deal, 1)).await).contains("nothing was begun"));
-    let late = hall.assignment(deal, &work(), 1);
-    assert!(refused(hall.command(late).await).contains("told to stop"));
+    assert_eq!(hall.command(hall.stop(deal, 1)).await, Some(CommandAnswer::NotYet));
+    hall.open(&bid).await;
+    assert_eq!(hall.command(hall.stop(deal, 1)).await, Some(CommandAnswer::Taken));
+    hall.command(hall.assignment(deal, &work(), 1)).await;
+    hall.until_over(deal).await;
+    let receipt = hall.gate.deal(deal).last.expect("a terminal receipt").document;
+    assert_eq!((receipt.outcome, receipt.amount), (Outcome::Stopped, Amount::ZERO));
+    assert_eq!(hall.closing(deal).await.split.charge(), Amount::ZERO);
     assert_eq!(hall.starts(), 0);
 }
 

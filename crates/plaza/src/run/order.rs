@@ -154,12 +154,12 @@ async fn inputs(
         return Ok(None);
     }
     let named = |path: &std::path::PathBuf| {
-        // What `..` or `.` names has a name of its own; a link is followed here and never later.
-        let real =
-            std::fs::canonicalize(path).doing(|| format!("reading input {}", path.display()))?;
-        let kept = path.file_name().is_some_and(|name| Some(name) == real.file_name());
-        let source = if kept { path.clone() } else { real };
-        Source::named(source).doing(|| format!("reading input {}", path.display()))
+        let what = || format!("reading input {}", path.display());
+        // A link is followed here and never later, and keeps its own name; what `..` or `.` names has
+        // the name of the folder behind it.
+        let real = std::fs::canonicalize(path).doing(what)?;
+        let given = path.file_name().map_or(real.as_path(), |_| path.as_path());
+        Source::named(given).doing(what).map(|source| source.read_at(&real))
     };
     let sources = flags.input.iter().map(named).collect::<Result<Vec<_>>>()?;
     progress.sending(&flags.input);

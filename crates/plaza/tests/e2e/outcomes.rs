@@ -84,6 +84,18 @@ fn an_input_that_is_not_there_is_named() {
 }
 
 #[test]
+fn an_input_behind_a_link_appears_under_the_link_s_name() {
+    let Some(house) = House::up() else { return };
+    let scratch = tempfile::tempdir().expect("a folder for scratch");
+    let link = scratch.path().join("words.txt");
+    std::fs::write(scratch.path().join("real.txt"), "one\n").expect("a file");
+    std::os::unix::fs::symlink("real.txt", &link).expect("a link");
+    let link = link.to_str().expect("a path in UTF-8");
+    let (came, _) = house.run(&["--input", link], &["cat", "words.txt"]);
+    assert_eq!((came.code(), came.stdout.lines().next()), (0, Some("one")), "{came:?}");
+}
+
+#[test]
 fn wrong_usage_of_run_is_125_and_of_anything_else_2() {
     let Some(house) = House::new() else { return };
     assert_eq!(house.plaza(["run", "--cpus", "none", "--", "true"]).code(), 125);

@@ -49,9 +49,13 @@ impl Source {
     /// [`Error::Entry`] when it has no name (such as `..`) or one that is not UTF-8.
     pub fn named(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| refused(&path, "it has no name in UTF-8"))?.to_owned();
-        Ok(Self { name: Some(TreePath::new(name)?), path })
+        Ok(Self { name: Some(own_name(&path)?), path })
+    }
+
+    /// The same name, with what is read at `path`: for a link that its owner wants followed.
+    #[must_use]
+    pub fn read_at(self, path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), ..self }
     }
 }
 
@@ -147,10 +151,17 @@ fn list(source: &Source, most: usize) -> Result<(Beneath, Vec<Item>), Error> {
             // The parent is the caller's own and may well be a link.
             let parent = parent.canonicalize().map_err(look)?;
             let root = Beneath::open(&parent).map_err(look)?;
-            visit(&root, &source.path, name.as_str(), name, name, most, &mut items)?;
+            let inside = own_name(&source.path)?;
+            visit(&root, &source.path, inside.as_str(), name, &inside, most, &mut items)?;
             Ok((root, items))
         }
     }
+}
+
+/// The last name of a path.
+fn own_name(path: &Path) -> Result<TreePath, Error> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    TreePath::new(name.ok_or_else(|| refused(path, "it has no name in UTF-8"))?)
 }
 
 /// List what a folder contains. `path` and `inside` are the folder's own.

@@ -10,20 +10,38 @@
 //!
 //! Not here: real sockets, chains, sandboxes and disks, which the end-to-end tests of `plaza` use.
 
-mod town;
+mod cell;
+mod den;
+mod house;
+
+mod keeper;
+mod puppet;
+mod rogue;
 
 mod gateway;
-mod puppet;
 mod renter;
 mod workshop;
 
+mod stall;
+mod town;
+
 mod clock;
+mod script;
+mod wire;
 mod words;
 
+pub use cell::Cell;
 pub use clock::SimulatedClock;
+pub use den::Den;
 pub use gateway::Gateway;
+pub use house::House;
+pub use keeper::{Keeper, Mood};
 pub use puppet::{Behaviour, Puppet};
-pub use renter::{Renter, Wanted};
+pub use renter::{Renter, WALLET, Wanted};
+pub use rogue::Rogue;
+pub use script::lasting;
+pub use stall::{Stall, machine};
 pub use town::{Town, key};
+pub use wire::{ask, message};
 pub use words::Words;
 pub use workshop::Workshop;

@@ -13,24 +13,24 @@ use std::{
 };
 
 use market::{
-    Machine, Meter, Offer, Outcome, Receipt, Signed, Terms,
-    document::{Act, terms_spec},
+    Meter, Outcome, Receipt, Signed,
+    document::Act,
     message::{
-        Bid, BidAnswer, BidRequest, CommandAnswer, Countersign, CountersignAnswer, Instruction,
-        Listed, ToGateway, ToProvider,
+        BidAnswer, BidRequest, CommandAnswer, Countersign, CountersignAnswer, Instruction, Listed,
+        ToGateway, ToProvider,
     },
     task::{TaskResult, result_root},
 };
-use net::{Incoming, Message, Simulated, Transport};
-use primitives::{
-    Address, Amount, B256, Bytes, Clock as _, DealId, Digest, Epoch, Key, Millicores, PeerId, Rate,
-    Resources, Sample, Seconds, TaskIndex,
-};
+use net::{Incoming, Simulated, Transport};
+use primitives::{Address, B256, DealId, Digest, Epoch, PeerId, Rate, Sample, Seconds, TaskIndex};
 use serde::{Serialize, de::DeserializeOwned};
-use settlement::Settlement as _;
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::town::{Town, key, peer};
+use crate::{
+    stall::Stall,
+    town::{Town, key, peer},
+    wire,
+};
 
 /// How a puppet behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,24 +70,13 @@ pub struct Puppet {
 struct Strings {
     transport: Simulated,
     gateway: PeerId,
-    key: Key,
-    account: Address,
-    offer: Signed<Offer>,
+    stall: Stall,
     behaviour: Behaviour,
     lasting: Duration,
     deeds: Arc<Deeds>,
     stop: AtomicBool,
     started: AtomicBool,
-    town: Facts,
-}
-
-/// What of the town a puppet needs.
-struct Facts {
-    clock: Arc<crate::clock::SimulatedClock>,
-    seat: settlement::Seat,
-    rules: market::Rules,
-    fee: primitives::BasisPoints,
-    token: Address,
+    interval: Duration,
 }
 
 impl Puppet {
@@ -100,31 +89,22 @@ impl Puppet {
         lasting: Duration,
     ) -> Self {
         let (account, provider_key) = (key(number).address(), key(number.wrapping_add(50)));
-        town.register(account, &provider_key).await;
         let name = peer(&format!("puppet-{number}"));
-        let document = offer(town, account, &provider_key, &name);
-        let signature = provider_key.sign(document.digest(&town.plaza()));
+        let rate = Rate::per_hour(4_000_000).expect("small");
+        let stall = Stall::open(town, account, provider_key, &name, rate).await;
         let transport = town.network.join(&name);
         town.network.link(&name, gateway);
         let deeds = Arc::new(Deeds::default());
         let strings = Arc::new(Strings {
             transport,
             gateway: gateway.clone(),
-            key: provider_key,
-            account,
-            offer: Signed { document, signature },
+            stall,
             behaviour,
             lasting,
             deeds: deeds.clone(),
             stop: AtomicBool::new(false),
             started: AtomicBool::new(false),
-            town: Facts {
-                clock: town.clock.clone(),
-                seat: town.ledger.seat(account),
-                rules: town.profile.market.clone(),
-                fee: town.setup.fee,
-                token: town.setup.token,
-            },
+            interval: town.profile.market.receipt_interval.duration(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(announce(strings.clone()));
@@ -138,39 +118,10 @@ impl Puppet {
     }
 }
 
-fn offer(town: &Town, provider: Address, provider_key: &Key, name: &PeerId) -> Offer {
-    Offer {
-        provider,
-        provider_key: provider_key.address(),
-        peer: name.clone(),
-        machine: Machine {
-            resources: Resources {
-                cpu: Millicores::cores(4),
-                memory: Bytes::gibi(8),
-                disk: Bytes::gibi(64),
-                gpus: 0,
-            },
-            divisible: true,
-            os: "linux".to_owned(),
-            arch: "x86_64".to_owned(),
-            cpu_model: None,
-            gpu_models: None,
-            host_root: true,
-            isolation: Default::default(),
-        },
-        rate: Rate::per_hour(4_000_000).expect("small"),
-        token: town.setup.token,
-        sla: B256::ZERO,
-        region: String::new(),
-        sequence: 1,
-        valid_until: town.clock.now().plus(Seconds(30 * 86_400)),
-    }
-}
-
 /// Keep the offer in the book of whichever gateway process is up.
 async fn announce(it: Arc<Strings>) {
     loop {
-        let question = ToGateway::Announce(Box::new(it.offer.clone()));
+        let question = ToGateway::Announce(Box::new(it.stall.offer.clone()));
         let _: Option<Listed> = ask(&it, &question).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -180,9 +131,9 @@ async fn serve(it: Arc<Strings>) {
     let mut runs = JoinSet::new();
     while let Some(Incoming { message, reply, .. }) = it.transport.accept().await {
         let answer = match serde_json::from_slice(&message.header) {
-            Ok(ToProvider::Bid(request)) => json(&bid(&it, *request).await),
+            Ok(ToProvider::Bid(request)) => wire::message(&bid(&it, &request)),
             Ok(ToProvider::Command(instruction)) => {
-                json(&command(&it, *instruction, &mut runs).await)
+                wire::message(&command(&it, *instruction, &mut runs).await)
             }
             Err(_) => continue,
         };
@@ -191,40 +142,11 @@ async fn serve(it: Arc<Strings>) {
     }
 }
 
-async fn bid(it: &Strings, request: BidRequest) -> BidAnswer {
-    let order = &request.order.document;
-    let resources = request.wish.resources;
-    let machine = &it.offer.document.machine;
-    let rules = &it.town.rules;
-    let Some(rate) = market::quote::bundle_rate(it.offer.document.rate, machine, &resources) else {
-        return BidAnswer::Refused { why: "too large".to_owned() };
-    };
-    let accept_by = it.town.clock.now().plus(rules.bid_lead);
-    let offer = Digest(it.offer.document.digest(&it.town.seat.plaza()).0);
-    let order_id = order.id(&it.town.seat.plaza());
-    let terms = Terms {
-        renter: order.renter,
-        provider: it.account,
-        renter_key: order.renter_key,
-        provider_key: it.key.address(),
-        session: order.session,
-        token: it.town.token,
-        cap: rate.hold_up(order.time_limit, rules.hold_buffer).unwrap_or(Amount::ZERO),
-        rate,
-        fee: it.town.fee,
-        kind: order.kind,
-        accept_by,
-        expiry: accept_by.plus(rules.preparation).plus(order.time_limit),
-        grace: rules.grace,
-        gateway: order.gateway,
-        open_fee: request.open_fee,
-        close_fee: request.close_fee,
-        nonce: order.nonce,
-        spec: terms_spec(request.deal_salt, order_id, &resources, offer, B256::ZERO),
-    };
-    let signature = it.key.sign(terms.id(&it.town.seat.escrow()).0);
-    let terms = Signed { document: terms, signature };
-    BidAnswer::Bid(Box::new(Bid { terms, offer, salt: request.deal_salt, resources }))
+fn bid(it: &Strings, request: &BidRequest) -> BidAnswer {
+    match it.stall.terms(request) {
+        Some(terms) => BidAnswer::Bid(Box::new(it.stall.bid(terms, request, &it.stall.key))),
+        None => BidAnswer::Refused { why: "too large".to_owned() },
+    }
 }
 
 async fn command(
@@ -272,7 +194,7 @@ async fn run(it: Arc<Strings>, deal: DealId, task: TaskIndex, epoch: Epoch) {
         if over || answered.is_none() {
             return;
         }
-        tokio::time::sleep(it.town.rules.receipt_interval.duration()).await;
+        tokio::time::sleep(it.interval).await;
     }
 }
 
@@ -308,9 +230,7 @@ fn receipt(
         _ => result_root(results),
     };
     let meter = Meter::default().extended(samples).root();
-    let document = Receipt { deal, amount, seconds, outcome, result, meter };
-    let signature = it.key.sign(document.digest(&it.town.seat.escrow()));
-    Signed { document, signature }
+    it.stall.signed(Receipt { deal, amount, seconds, outcome, result, meter })
 }
 
 /// Ask for a signature until there is an answer; `None` when it is a refusal.
@@ -342,11 +262,5 @@ async fn present(
 }
 
 async fn ask<A: DeserializeOwned>(it: &Strings, question: &impl Serialize) -> Option<A> {
-    let exchange = it.transport.exchange(&it.gateway, json(question));
-    let answer = tokio::time::timeout(Duration::from_secs(10), exchange).await;
-    serde_json::from_slice(&answer.ok()?.ok()?.header).ok()
-}
-
-fn json(words: &impl Serialize) -> Message {
-    Message::new(serde_json::to_vec(words).expect("plain data with string keys serialises"))
+    wire::ask(&it.transport, &it.gateway, wire::message(question)).await
 }

@@ -8,10 +8,14 @@ use market::{
     work::salted,
 };
 use primitives::{
-    Address, B256, Bytes, Clock as _, DealId, JobId, Key, Millicores, Rate, Resources, Seconds,
+    Address, Amount, B256, Bytes, Clock as _, DealId, JobId, Key, Millicores, Rate, Resources,
+    Seconds,
 };
 
 use crate::{gateway::Gateway, town::Town};
+
+/// What a renter's wallet holds at first, in base units.
+pub const WALLET: Amount = Amount::new(100_000_000).expect("small");
 
 /// A renter's wallet.
 pub struct Renter {

@@ -1,12 +1,13 @@
 //! A town: one simulated network and chain on which parties live, and the accounts they have.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use market::Domain;
 use net::{Conditions, Network};
 use primitives::{Address, Amount, Key, PeerId};
 use profile::Profile;
 use settlement::{Call, Ledger, Sent, Settlement, Setup, authorisation_digest};
+use tokio::task::JoinSet;
 
 use crate::clock::SimulatedClock;
 
@@ -34,6 +35,9 @@ pub fn key(number: u8) -> Key {
 /// The key of the network's owner, who makes the play money.
 const OWNER: u8 = 250;
 
+/// From one block of a deep chain to the next.
+const BLOCK_TIME: Duration = Duration::from_secs(2);
+
 impl Town {
     /// A town under the local profile, with a network that loses nothing.
     pub fn new(seed: u64) -> Self {
@@ -43,6 +47,22 @@ impl Town {
         let ledger = Ledger::new(setup.clone(), 0, clock.clone());
         let network = Network::new(seed, Conditions::default());
         Self { seed, profile, clock, network, ledger, setup }
+    }
+
+    /// A town whose chain needs `depth` blocks on top of one before it is seen, with a block every
+    /// two seconds for as long as the task lives.
+    pub fn deep(seed: u64, depth: usize) -> (Self, JoinSet<()>) {
+        let town = Self::new(seed);
+        let ledger = Ledger::new(town.setup.clone(), depth, town.clock.clone());
+        let sealing = ledger.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(BLOCK_TIME).await;
+                sealing.seal();
+            }
+        });
+        (Self { ledger, ..town }, tasks)
     }
 
     /// The domain of terms and receipts.

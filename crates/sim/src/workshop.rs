@@ -9,8 +9,7 @@ use std::{
     },
 };
 
-use market::Machine;
-use primitives::{Address, Bytes, Key, Millicores, PeerId, Resources};
+use primitives::{Address, Bytes, Key, PeerId};
 use provider::{Config, Policy, Provider, World};
 use sandbox::{Script, Scripted, Spec};
 use store::{Crash, Log as _, MemoryBlobs, MemoryLog, Position};
@@ -18,6 +17,7 @@ use store::{Crash, Log as _, MemoryBlobs, MemoryLog, Position};
 use crate::{
     clock::SimulatedClock,
     gateway::Gateway,
+    stall::machine,
     town::{Town, key, peer},
     words::Words,
 };
@@ -126,23 +126,5 @@ impl Workshop {
     pub async fn restart(&mut self, town: &Town, gateway: &Gateway) {
         self.kill(town).await;
         self.start(town, gateway).await;
-    }
-}
-
-fn machine() -> Machine {
-    Machine {
-        resources: Resources {
-            cpu: Millicores::cores(4),
-            memory: Bytes::gibi(8),
-            disk: Bytes::gibi(64),
-            gpus: 0,
-        },
-        divisible: true,
-        os: "linux".to_owned(),
-        arch: "x86_64".to_owned(),
-        cpu_model: None,
-        gpu_models: None,
-        host_root: true,
-        isolation: Default::default(),
     }
 }

@@ -3,21 +3,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use broker::JobView;
 use market::Outcome;
-use primitives::{Amount, Rate, Seconds};
+use primitives::Seconds;
 use sandbox::{Script, Spoken, Stream};
-use sim::{Gateway, Renter, Town, Wanted, Workshop, key};
+use sim::{House, Wanted};
 use store::Crash;
 
-const WALLET: u128 = 100_000_000;
-
-struct House {
-    town: Town,
-    gateway: Gateway,
-    workshop: Workshop,
-    renter: Renter,
-}
+use crate::sums::charge;
 
 /// A program that says something, leaves a file, and ends after twelve seconds.
 fn script() -> Script {
@@ -34,78 +26,6 @@ fn script() -> Script {
         outputs: BTreeMap::from([("answer".to_owned(), b"42".to_vec())]),
         ..Script::default()
     }
-}
-
-impl House {
-    async fn begin(seed: u64, script: Script) -> Self {
-        let town = Town::new(seed);
-        let mut gateway = Gateway::new("gateway");
-        gateway.start(&town).await;
-        let mut workshop = Workshop::new(1, script);
-        workshop.start(&town, &gateway).await;
-        let renter = Renter { key: key(200) };
-        town.fund(renter.account(), Amount::new(WALLET).expect("small")).await;
-        Self { town, gateway, workshop, renter }
-    }
-
-    /// Order work and live until the job is done, restarting whoever crashed.
-    async fn live(&mut self) -> JobView {
-        self.live_for(&Wanted::plain(1)).await
-    }
-
-    async fn live_for(&mut self, wanted: &Wanted) -> JobView {
-        let wanted = self.renter.submission(&self.town, &self.gateway, wanted);
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(6 * 3_600);
-        while tokio::time::Instant::now() < deadline {
-            if self.gateway.is_down() {
-                self.gateway.restart(&self.town).await;
-            }
-            if self.workshop.is_down() {
-                self.workshop.restart(&self.town, &self.gateway).await;
-            }
-            if let Ok(job) = self.renter.order(&self.gateway, &wanted).await
-                && let Some(view) = self.gateway.broker().job(job)
-            {
-                if view.state == "done" && !self.gateway.is_down() {
-                    return view;
-                }
-                let consent = self.renter.consent(&self.town, &self.gateway, &view);
-                let _ = tokio::time::timeout(Duration::from_secs(1), consent).await;
-            }
-            self.town.ledger.check().expect("money is conserved at every moment");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the job did not end: {:?}", self.gateway.broker().jobs());
-    }
-
-    /// Until the provider has nothing left to do.
-    async fn rest(&mut self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(3 * 3_600);
-        loop {
-            if self.workshop.is_down() {
-                self.workshop.restart(&self.town, &self.gateway).await;
-            }
-            let status = self.workshop.provider().status();
-            if status.leases.is_empty() && !self.workshop.is_down() {
-                assert_eq!(status.free, status.capacity, "all capacity is free again");
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "never at rest: {status:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    async fn paid(&self) -> (u128, u128) {
-        let renter = self.town.wealth(self.renter.account()).await.units();
-        let provider = self.town.wealth(self.workshop.account).await.units();
-        let fees = self.town.ledger.fees(self.town.setup.token).units();
-        assert_eq!(WALLET, renter + provider + fees, "no money is left anywhere else");
-        (WALLET - renter, provider)
-    }
-}
-
-fn charge(rate: Rate, seconds: u64) -> u128 {
-    rate.charge_down(Seconds(seconds)).units()
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,15 +3,9 @@
 use std::time::Duration;
 
 use broker::JobView;
-use primitives::{Amount, Rate, Seconds};
-use sim::{Behaviour, Gateway, Puppet, Renter, Town, Wanted, key};
+use primitives::{Rate, Seconds};
+use sim::{Behaviour, Gateway, Puppet, Renter, Town, WALLET, Wanted, key};
 use store::Crash;
-
-const WALLET: u128 = 100_000_000;
-
-fn amount(units: u128) -> Amount {
-    Amount::new(units).expect("small")
-}
 
 struct Life {
     town: Town,
@@ -28,7 +22,7 @@ impl Life {
         let lasting = Duration::from_secs(lasting);
         let puppet = Puppet::start(&town, &gateway.peer, 1, behaviour, lasting).await;
         let renter = Renter { key: key(200) };
-        town.fund(renter.account(), amount(WALLET)).await;
+        town.fund(renter.account(), WALLET).await;
         Self { town, gateway, puppet, renter }
     }
 
@@ -64,7 +58,7 @@ impl Life {
         let renter = self.town.wealth(self.renter.account()).await.units();
         let provider = self.town.wealth(self.puppet.account).await.units();
         let fees = self.town.ledger.fees(self.town.setup.token).units();
-        (WALLET - renter, provider, fees)
+        (WALLET.units() - renter, provider, fees)
     }
 }
 

@@ -1,0 +1,16 @@
+//! Lives of simulated markets: honest ones, attacked ones, and ones in a world that fails.
+
+mod deal;
+mod story;
+
+mod leases;
+mod troubles;
+
+mod gateways;
+mod providers;
+mod renters;
+
+mod desk;
+mod doors;
+
+mod sums;

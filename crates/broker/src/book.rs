@@ -13,13 +13,13 @@ use market::{
     quote::{Inquiry, Quote, quote},
 };
 use primitives::{Address, Digest, PeerId, UnixSeconds};
-use tokio::sync::watch;
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::{view::Listing, world::World};
 
 pub(crate) struct Book {
     offers: Mutex<Offers>,
-    changed: watch::Sender<u64>,
+    changed: Notify,
 }
 
 /// The newest offer of each provider and key, with its digest.
@@ -27,7 +27,7 @@ type Offers = BTreeMap<(Address, Address), (Digest, Signed<Offer>)>;
 
 impl Book {
     pub(crate) fn new() -> Self {
-        Self { offers: Mutex::default(), changed: watch::Sender::new(0) }
+        Self { offers: Mutex::default(), changed: Notify::new() }
     }
 
     /// Take an offer that `peer` announced, or say why not.
@@ -70,7 +70,7 @@ impl Book {
         }
         offers.insert(name, (Digest(digest.0), signed));
         drop(offers);
-        self.changed.send_modify(|count| *count += 1);
+        self.changed.notify_waiters();
         Ok(())
     }
 
@@ -109,9 +109,9 @@ impl Book {
         quote(reachable, inquiry, &world.rules, now)
     }
 
-    /// Changes whenever an offer comes in.
-    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// Over when the next offer after this call has come in; who waited longest goes first.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     fn offers(&self) -> MutexGuard<'_, Offers> {

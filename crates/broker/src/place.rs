@@ -47,14 +47,13 @@ pub(crate) async fn choose(
 ) -> Result<Choice, Error> {
     let order = &wanted.order.document;
     let since = Instant::now();
-    let mut changed = book.changed();
     // Peers that left a question of this order unanswered are not waited for again.
     let mut silent = BTreeSet::new();
     if stop {
         return Ok(nobody("the renter stopped it before a provider was chosen", BTreeMap::new()));
     }
     loop {
-        changed.mark_unchanged();
+        let changed = book.changed();
         let quote = ask_book(world, book, wanted);
         let mut refusals = Vec::new();
         let mut busy = false;
@@ -84,12 +83,13 @@ pub(crate) async fn choose(
             return Ok(nobody(&reasons(&quote, &refusals), quote.rejected));
         }
         tokio::select! {
-            _ = changed.changed() => {}
-            () = tokio::time::sleep(if busy { TICK } else { AGAIN }) => {}
+            biased;
             Some(message) = inbox.recv() => match message {
                 Inbound::Stop(_, asker) => return Ok(Choice::Stopped(asker)),
                 other => answer_later(other),
             },
+            () = changed => {}
+            () = tokio::time::sleep(if busy { TICK } else { AGAIN }) => {}
         }
     }
 }

@@ -57,7 +57,6 @@ pub struct Simulated {
     network: Network,
     local: PeerId,
     incoming: Mutex<mpsc::Receiver<Incoming>>,
-    peers: watch::Receiver<BTreeSet<PeerId>>,
     down: CancellationToken,
 }
 
@@ -81,12 +80,11 @@ impl Network {
     /// down.
     pub fn join(&self, peer: &PeerId) -> Simulated {
         let (hear, incoming) = mpsc::channel(WAITING_REQUESTS);
-        let (peers, down) = self.lock().map.join(peer, hear);
+        let down = self.lock().map.join(peer, hear);
         Simulated {
             network: self.clone(),
             local: peer.clone(),
             incoming: Mutex::new(incoming),
-            peers,
             down,
         }
     }
@@ -201,7 +199,7 @@ impl Transport for Simulated {
     }
 
     fn watch_peers(&self) -> watch::Receiver<BTreeSet<PeerId>> {
-        self.peers.clone()
+        self.network.lock().map.watch(&self.local)
     }
 
     async fn exchange(&self, to: &PeerId, request: Message) -> Result<Message, Error> {

@@ -3,7 +3,7 @@
 //! Upon an accepted call: a block is sealed at max(parent, clock). Upon a refused one: nothing.
 //! Blocks without calls come by [`Ledger::seal`], so that a test decides when time passes.
 //! Faults: the connection is gone; the next calls, or the answers to them, are lost; blocks become
-//! visible only when others follow.
+//! visible only when others follow, and until then can be taken back with the calls in them.
 //!
 //! Invariant: [`Ledger::check`] holds after every call.
 
@@ -46,13 +46,40 @@ pub struct Seat {
 struct Shared {
     clock: Arc<dyn Clock>,
     setup: Setup,
-    heads: watch::Sender<Head>,
     inner: Mutex<Inner>,
+}
+
+/// An accepted call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Where it lies.
+    pub mined: Mined,
+    /// Who sent it.
+    pub sender: Address,
+    /// What it was.
+    pub call: Call,
+}
+
+/// One block: its head, the state after it, the calls in it.
+#[derive(Clone)]
+struct Block {
+    head: Head,
+    book: Book,
+    calls: Vec<Carried>,
 }
 
 struct Inner {
     /// The newest block last; the oldest that still counts as the latest at depth first.
-    blocks: VecDeque<(Head, Book)>,
+    blocks: VecDeque<Block>,
+    /// The calls in all blocks at depth, in order.
+    carried: Vec<Carried>,
+    /// How often blocks were taken back: other blocks have other hashes.
+    forks: u64,
+    /// One channel for each who watches the heads: who shares one is woken in an order that chance
+    /// decides.
+    watchers: Vec<watch::Sender<Head>>,
+    /// The head they were told last.
+    told: Head,
     depth: usize,
     calls: u64,
     gone: bool,
@@ -76,17 +103,24 @@ impl Ledger {
     /// A ledger whose first block has the clock's time; `depth` blocks must follow one before it
     /// is seen.
     pub fn new(setup: Setup, depth: usize, clock: Arc<dyn Clock>) -> Self {
-        let head = Head { number: 0, hash: block_hash(0, B256::ZERO), time: clock.now() };
+        let head = Head { number: 0, hash: block_hash(0, B256::ZERO, 0), time: clock.now() };
         let inner = Inner {
-            blocks: VecDeque::from([(head, Book::new(setup.clone()))]),
+            blocks: VecDeque::from([Block {
+                head,
+                book: Book::new(setup.clone()),
+                calls: Vec::new(),
+            }]),
+            carried: Vec::new(),
+            forks: 0,
+            watchers: Vec::new(),
+            told: head,
             depth,
             calls: 0,
             gone: false,
             lost_calls: 0,
             lost_answers: 0,
         };
-        let (heads, _) = watch::channel(head);
-        Self { shared: Arc::new(Shared { clock, setup, heads, inner: Mutex::new(inner) }) }
+        Self { shared: Arc::new(Shared { clock, setup, inner: Mutex::new(inner) }) }
     }
 
     /// The handle of `sender`.
@@ -99,14 +133,27 @@ impl Ledger {
         let mut inner = self.inner();
         let head = inner.next_head(self.shared.clock.now());
         inner.seal(head);
-        self.publish(&inner);
+        inner.publish();
+    }
+
+    /// Take back the newest blocks that are not seen yet, at most so many, as a chain does that is
+    /// reorganised; empty ones take their place, and the calls in them never happened.
+    pub fn reorganise(&self, blocks: usize) {
+        let mut inner = self.inner();
+        let kept = inner.blocks.len().saturating_sub(blocks).max(1);
+        let times: Vec<UnixSeconds> = inner.blocks.drain(kept..).map(|it| it.head.time).collect();
+        inner.forks += 1;
+        for time in times {
+            let head = inner.next_head(time);
+            inner.seal(head);
+        }
     }
 
     /// Take the connection away, or give it back.
     pub fn set_gone(&self, gone: bool) {
         let mut inner = self.inner();
         inner.gone = gone;
-        self.publish(&inner);
+        inner.publish();
     }
 
     /// The next `count` calls get lost on their way: they change nothing and stay unconfirmed.
@@ -126,7 +173,7 @@ impl Ledger {
     /// Names the first token for which it is not.
     pub fn check(&self) -> Result<(), Imbalance> {
         let inner = self.inner();
-        let mut totals = inner.newest().1.totals();
+        let mut totals = inner.newest().book.totals();
         match totals.find(|(_, minted, found)| minted != found) {
             Some((token, minted, found)) => Err(Imbalance { token, minted, found }),
             None => Ok(()),
@@ -135,17 +182,30 @@ impl Ledger {
 
     /// The network's fees accrued in `token` and not collected, in the newest block.
     pub fn fees(&self, token: Address) -> Amount {
-        self.inner().newest().1.fees(token)
+        self.inner().newest().book.fees(token)
+    }
+
+    /// The calls in all blocks at depth, in order, without the first `from` of them.
+    pub fn carried(&self, from: usize) -> Vec<Carried> {
+        self.inner().carried.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// The slot of a deal and how it was settled, in the newest block, seen or not, and whether the
+    /// connection is there or not.
+    pub fn newest(&self, deal: DealId) -> (Slot, Option<Closing>) {
+        let inner = self.inner();
+        let book = &inner.newest().book;
+        (book.slot(deal), book.closing(deal))
     }
 
     /// The number of the newest block, seen or not.
     pub fn height(&self) -> u64 {
-        self.inner().newest().0.number
+        self.inner().newest().head.number
     }
 
     /// The time of the newest block, seen or not.
     pub fn time(&self) -> UnixSeconds {
-        self.inner().newest().0.time
+        self.inner().newest().head.time
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -153,11 +213,12 @@ impl Ledger {
         self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, inner: &Inner) {
-        if !inner.gone {
-            let seen = inner.seen().0;
-            self.shared.heads.send_if_modified(|head| std::mem::replace(head, seen) != seen);
-        }
+    fn watch(&self) -> watch::Receiver<Head> {
+        let mut inner = self.inner();
+        let (sender, receiver) = watch::channel(inner.told);
+        inner.watchers.retain(|watcher| !watcher.is_closed());
+        inner.watchers.push(sender);
+        receiver
     }
 
     fn read<T>(&self, what: &str, look: impl FnOnce(&Head, &Book) -> T) -> Result<T, Error> {
@@ -165,7 +226,7 @@ impl Ledger {
         if inner.gone {
             return Err(unreachable(what));
         }
-        let (head, book) = inner.seen();
+        let Block { head, book, .. } = inner.seen();
         Ok(look(head, book))
     }
 
@@ -185,7 +246,7 @@ impl Ledger {
         if let Err(refusal) = inner.carry_out(call, head, Context { sender, mined }) {
             return Ok(Sent::Refused(refusal));
         }
-        self.publish(&inner);
+        inner.publish();
         if inner.lost_answers > 0 {
             inner.lost_answers -= 1;
             return Err(Error::Unconfirmed { tx, why: "the answer was lost".into() });
@@ -195,55 +256,78 @@ impl Ledger {
 }
 
 impl Inner {
-    fn newest(&self) -> &(Head, Book) {
+    fn newest(&self) -> &Block {
         self.blocks.back().expect("there is a first block and the last one is never removed")
     }
 
-    fn seen(&self) -> &(Head, Book) {
+    fn seen(&self) -> &Block {
         self.blocks.front().expect("there is a first block and the last one is never removed")
     }
 
+    /// Tell who watches of the latest block at depth, unless the connection is gone.
+    fn publish(&mut self) {
+        if !self.gone {
+            self.told = self.seen().head;
+            let seen = self.told;
+            self.watchers.retain(|watcher| !watcher.is_closed());
+            for watcher in &self.watchers {
+                watcher.send_if_modified(|head| std::mem::replace(head, seen) != seen);
+            }
+        }
+    }
+
     fn next_head(&self, now: UnixSeconds) -> Head {
-        let parent = self.newest().0;
+        let (parent, forks) = (self.newest().head, self.forks);
         let number = parent.number + 1;
-        Head { number, hash: block_hash(number, parent.hash), time: parent.time.max(now) }
+        Head { number, hash: block_hash(number, parent.hash, forks), time: parent.time.max(now) }
     }
 
     fn seal(&mut self, head: Head) {
         match self.blocks.back_mut() {
-            Some((newest, _)) if self.depth == 0 => *newest = head,
+            Some(newest) if self.depth == 0 => newest.head = head,
             _ => {
-                let book = self.newest().1.clone();
-                self.push(head, book);
+                let book = self.newest().book.clone();
+                self.push(Block { head, book, calls: Vec::new() });
             }
         }
     }
 
     fn carry_out(&mut self, call: &Call, head: Head, context: Context) -> Result<(), Refusal> {
+        let Context { sender, mined } = context;
+        let carried = || Carried { mined, sender, call: call.clone() };
         if self.depth == 0
-            && let Some((newest, book)) = self.blocks.back_mut()
+            && let Some(newest) = self.blocks.back_mut()
         {
             // Nobody looks back: a refused call changes nothing, an accepted one makes the block.
-            book.apply(call, context)?;
-            *newest = head;
+            newest.book.apply(call, context)?;
+            newest.head = head;
+            self.carried.push(carried());
             return Ok(());
         }
-        let mut book = self.newest().1.clone();
+        let mut book = self.newest().book.clone();
         book.apply(call, context)?;
-        self.push(head, book);
+        self.push(Block { head, book, calls: vec![carried()] });
         Ok(())
     }
 
-    fn push(&mut self, head: Head, book: Book) {
-        self.blocks.push_back((head, book));
+    fn push(&mut self, block: Block) {
+        self.blocks.push_back(block);
         if self.blocks.len() > self.depth + 1 {
             self.blocks.pop_front();
+            let seen = self.blocks.front_mut().map(|it| std::mem::take(&mut it.calls));
+            self.carried.extend(seen.unwrap_or_default());
         }
+    }
+
+    /// Whether a call lies at depth.
+    fn is_carried(&self, tx: B256) -> bool {
+        self.carried.iter().rev().any(|it| it.mined.tx == tx)
     }
 }
 
-fn block_hash(number: u64, parent: B256) -> B256 {
-    keccak256([number.to_be_bytes().as_slice(), parent.as_slice()].concat())
+fn block_hash(number: u64, parent: B256, forks: u64) -> B256 {
+    let (number, forks) = (number.to_be_bytes(), forks.to_be_bytes());
+    keccak256([number.as_slice(), parent.as_slice(), forks.as_slice()].concat())
 }
 
 fn unreachable(what: &str) -> Error {
@@ -275,7 +359,7 @@ impl Settlement for Seat {
     }
 
     fn heads(&self) -> watch::Receiver<Head> {
-        self.ledger.shared.heads.subscribe()
+        self.ledger.watch()
     }
 
     async fn head(&self) -> Result<Head, Error> {
@@ -321,6 +405,10 @@ impl Settlement for Seat {
         if let Sent::Done(mined) = &sent {
             let seen = heads.wait_for(|head| head.number >= mined.block).await;
             seen.map_err(|_| Error::Closed { account: self.sender })?;
+            if !self.ledger.inner().is_carried(mined.tx) {
+                let why = "its block was taken back".into();
+                return Err(Error::Unconfirmed { tx: mined.tx, why });
+            }
         }
         Ok(sent)
     }

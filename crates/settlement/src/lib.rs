@@ -30,7 +30,7 @@ pub use deploy::{Deployment, Plan, deploy};
 pub use error::{Error, RpcError};
 pub use evm::{Evm, Network};
 pub use intent::{authorisation_digest, contest_digest, stop_digest};
-pub use ledger::{Imbalance, Ledger, Seat};
+pub use ledger::{Carried, Imbalance, Ledger, Seat};
 pub use refusal::{Reason, Refusal};
 pub use rpc::{Http, Rpc};
 pub use seam::Settlement;

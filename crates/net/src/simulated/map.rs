@@ -18,7 +18,9 @@ pub(crate) struct Map {
 
 struct Up {
     hear: mpsc::Sender<Incoming>,
-    peers: watch::Sender<BTreeSet<PeerId>>,
+    peers: BTreeSet<PeerId>,
+    /// One channel for each who watches: who shares one is woken in an order that chance decides.
+    watchers: Vec<watch::Sender<BTreeSet<PeerId>>>,
     down: CancellationToken,
 }
 
@@ -34,19 +36,30 @@ impl Map {
         &mut self,
         peer: &PeerId,
         hear: mpsc::Sender<Incoming>,
-    ) -> (watch::Receiver<BTreeSet<PeerId>>, CancellationToken) {
+    ) -> CancellationToken {
         self.crash(peer);
-        let (peers, watched) = watch::channel(BTreeSet::new());
         let down = CancellationToken::new();
-        self.up.insert(peer.clone(), Up { hear, peers, down: down.clone() });
+        let (peers, watchers) = (BTreeSet::new(), Vec::new());
+        self.up.insert(peer.clone(), Up { hear, peers, watchers, down: down.clone() });
         self.settle();
-        (watched, down)
+        down
+    }
+
+    /// Who is connected to a peer, from now on; nobody, for ever, when it is down.
+    pub(crate) fn watch(&mut self, peer: &PeerId) -> watch::Receiver<BTreeSet<PeerId>> {
+        let Some(up) = self.up.get_mut(peer) else { return watch::channel(BTreeSet::new()).1 };
+        let (sender, receiver) = watch::channel(up.peers.clone());
+        up.watchers.retain(|watcher| !watcher.is_closed());
+        up.watchers.push(sender);
+        receiver
     }
 
     pub(crate) fn crash(&mut self, peer: &PeerId) {
         if let Some(gone) = self.up.remove(peer) {
             gone.down.cancel();
-            gone.peers.send_replace(BTreeSet::new());
+            for watcher in gone.watchers {
+                watcher.send_replace(BTreeSet::new());
+            }
         }
         self.settle();
     }
@@ -83,25 +96,26 @@ impl Map {
                 _ => {}
             }
         }
-        for (peer, up) in &self.up {
-            let present = self.connected_to(peer);
-            up.peers.send_if_modified(|known| {
-                let changed = *known != present;
-                *known = present;
-                changed
-            });
+        for (peer, up) in &mut self.up {
+            let present = connected_to(&self.links, peer);
+            if up.peers != present {
+                for watcher in &up.watchers {
+                    watcher.send_replace(present.clone());
+                }
+                up.peers = present;
+            }
         }
     }
+}
 
-    fn connected_to(&self, peer: &PeerId) -> BTreeSet<PeerId> {
-        let alive = self.links.iter().filter(|(_, link)| link.connection.is_some());
-        let others = alive.filter_map(|((one, other), _)| match peer {
-            _ if peer == one => Some(other.clone()),
-            _ if peer == other => Some(one.clone()),
-            _ => None,
-        });
-        others.collect()
-    }
+fn connected_to(links: &BTreeMap<(PeerId, PeerId), Link>, peer: &PeerId) -> BTreeSet<PeerId> {
+    let alive = links.iter().filter(|(_, link)| link.connection.is_some());
+    let others = alive.filter_map(|((one, other), _)| match peer {
+        _ if peer == one => Some(other.clone()),
+        _ if peer == other => Some(one.clone()),
+        _ => None,
+    });
+    others.collect()
 }
 
 fn pair(one: &PeerId, other: &PeerId) -> (PeerId, PeerId) {

@@ -128,6 +128,34 @@ async fn with_late_finality_a_call_is_answered_when_enough_blocks_follow() {
 }
 
 #[tokio::test]
+async fn blocks_that_are_taken_back_before_depth_never_happened() {
+    let setup = Setup::fake(WINDOWS, FEE, Who::Owner.address());
+    let token = setup.token;
+    let ledger = Ledger::new(setup, 2, Hand::new());
+    let owner = ledger.seat(Who::Owner.address());
+    let mint = Call::Mint { token, to: Who::Renter.address(), amount: amount(9) };
+    let sending = tokio::spawn({
+        let (owner, mint) = (owner.clone(), mint.clone());
+        async move { owner.send(mint).await }
+    });
+    crate::people::eventually("it is sealed", async || ledger.height() == 1).await;
+    ledger.reorganise(5);
+    assert_eq!(ledger.height(), 1, "another block takes its place");
+    (0..2).for_each(|_| ledger.seal());
+    let sent = sending.await.unwrap();
+    assert!(matches!(sent, Err(Error::Unconfirmed { .. })), "{sent:?}");
+    assert_eq!((ledger.carried(0), ledger.check()), (Vec::new(), Ok(())));
+
+    // What lies at depth stays, whatever is taken back above it.
+    let again = tokio::spawn(async move { owner.send(mint).await.unwrap() });
+    crate::people::eventually("it is sealed", async || ledger.height() == 4).await;
+    (0..2).for_each(|_| ledger.seal());
+    ledger.reorganise(5);
+    assert!(matches!(again.await.unwrap(), Sent::Done(_)));
+    assert_eq!(ledger.carried(0).len(), 1);
+}
+
+#[tokio::test]
 async fn block_time_follows_the_clock_and_never_runs_backwards() {
     let fake = fake().await;
     let seat = fake.ledger.seat(Who::Renter.address());

@@ -37,6 +37,8 @@ impl Client {
     pub(crate) fn new(url: &str, token: &str) -> Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
+            // It lies on this machine, in the clear: nobody's certificate counts.
+            .tls_certs_only([])
             .tcp_nodelay(true)
             .build()
             .doing(|| "preparing an HTTP client".to_owned())?;

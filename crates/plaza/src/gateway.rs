@@ -138,6 +138,7 @@ fn describe(ground: &Ground, peers: &Peers, url: &str) -> Descriptor {
         profile: ground.profile.clone(),
         chain_id: network.chain_id,
         genesis: ground.deployment.genesis,
+        first_block: network.first_block,
         contracts: network.contracts.clone(),
         gateways: vec![gateway],
         rpc_urls: Vec::new(),
@@ -156,7 +157,7 @@ async fn assemble(
     let (keys, inside) = (&ground.keys, &ground.chain);
     let opening = || "opening the gateway's stores".to_owned();
     let network = settlement::Network::of(descriptor);
-    let pace = Pace::of(descriptor.profile.blocks_until_final);
+    let pace = Pace::of(descriptor.profile.depth);
     let rpc = Arc::new(inside.clone());
     let settlement = Evm::open(rpc, network, keys.account.clone(), pace)
         .await

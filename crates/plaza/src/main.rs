@@ -80,6 +80,8 @@ fn start(typed: &Typed) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = Config::read(typed)?;
+    // Fails where it is done already, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().doing(|| "starting".to_owned())?;
     let status = runtime.block_on(role(&config, &typed.command));
     // Whatever still waits, such as a read of standard input, shall not hold us up.

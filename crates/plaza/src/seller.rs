@@ -119,7 +119,7 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     };
     let account = folder::key(&place.join("account.key"))?;
     let network = settlement::Network::of(descriptor);
-    let pace = Pace { poll: POLL, ..Pace::of(descriptor.profile.blocks_until_final) };
+    let pace = Pace { poll: POLL, ..Pace::of(descriptor.profile.depth) };
     let chain = Evm::open(rpc, network, account.clone(), pace).await;
     let chain = Arc::new(chain.doing(|| "opening the contracts".to_owned())?);
 
@@ -259,14 +259,14 @@ async fn connected(peers: &Peers, gateway: &Gateway) -> Result<()> {
 /// The descriptor in a file, or at a gateway's URL.
 async fn descriptor(join: &str) -> Result<Descriptor> {
     let what = || format!("reading the descriptor {join}");
-    let text = if join.starts_with("http://") {
+    let text = if join.starts_with("http://") || join.starts_with("https://") {
         let url =
             format!("{}/v1/network", join.trim_end_matches("/v1/network").trim_end_matches('/'));
         let network: api::Network =
             reqwest::get(&url).await.doing(what)?.json().await.doing(what)?;
         serde_json::to_string(&network.descriptor).expect("plain data with string keys")
     } else if join.contains("://") {
-        return Err(Failure::new(format!("{}: only http:// URLs are read", what()))
+        return Err(Failure::new(format!("{}: only http:// and https:// URLs are read", what()))
             .advise("fetch it yourself, and name the file"));
     } else {
         std::fs::read_to_string(PathBuf::from(join)).doing(what)?

@@ -159,8 +159,7 @@ async fn send(reached: &Reached, key: Key, call: Call, what: &str) -> Result<Min
     let doing = || format!("{what} on the chain");
     let rpc = Http::new(&reached.client.rpc_url()).doing(doing)?;
     let descriptor = &reached.network.descriptor;
-    let (network, pace) =
-        (Network::of(descriptor), Pace::of(descriptor.profile.blocks_until_final));
+    let (network, pace) = (Network::of(descriptor), Pace::of(descriptor.profile.depth));
     let chain = Evm::open(Arc::new(rpc), network, key, pace).await.doing(doing)?;
     match chain.send(call).await.doing(doing)? {
         Sent::Done(mined) => Ok(mined),

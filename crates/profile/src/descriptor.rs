@@ -45,6 +45,8 @@ pub struct Descriptor {
     pub chain_id: u64,
     /// The hash of the chain's first block.
     pub genesis: B256,
+    /// A block before which nothing of this network lies: whoever reads events begins there.
+    pub first_block: u64,
     /// The contracts on it.
     pub contracts: Contracts,
     /// Gateways; the first one signed.
@@ -109,6 +111,7 @@ mod tests {
             profile: Profile::preset("local").expect("a preset"),
             chain_id: 7_700_000_001,
             genesis: B256::repeat_byte(1),
+            first_block: 0,
             contracts: Contracts {
                 plaza: Address::repeat_byte(2),
                 escrow: Address::repeat_byte(3),

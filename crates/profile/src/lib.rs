@@ -11,4 +11,4 @@ mod profile;
 
 pub use descriptor::{Contracts, Descriptor, Gateway};
 pub use error::Error;
-pub use profile::{LOCAL_CHAIN_IDS, Profile};
+pub use profile::{Depth, LOCAL_CHAIN_IDS, Profile};

@@ -18,12 +18,25 @@ pub struct Profile {
     pub open_fee: Amount,
     /// Paid to whoever ends a deal.
     pub close_fee: Amount,
-    /// How many blocks must follow before an event counts; 0 where every block is final.
-    pub blocks_until_final: u64,
+    /// When a block of the chain counts.
+    pub depth: Depth,
     /// The escrow's windows.
     pub escrow: Windows,
     /// The market's rules.
     pub market: Rules,
+}
+
+/// How deep a block must lie before what it says counts: `{ blocks = 12 }`, `"safe"` or `"finalized"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Depth {
+    /// So many blocks follow it; 0 where every sealed block is final (the project's own chain).
+    Blocks(u64),
+    /// The chain's validators have attested it, and only many of them at fault could take it back
+    /// (the block tag `safe`).
+    Safe,
+    /// The chain itself calls it final (the block tag `finalized`).
+    Finalized,
 }
 
 /// Chain ids from this range mark a network as local: play money, demo keys allowed.

@@ -1,15 +1,15 @@
 //! Setting up a network on a chain: its token, its contracts, their wiring, first money.
 //!
 //! Upon being asked: the deployer's nonce says how far an earlier attempt came; the steps that are
-//! missing are sent together, and what is there in the end is compared with what was wanted. Asking
-//! again changes nothing.
+//! missing are sent together, for more where no block takes them, until all lie at the network's
+//! depth; what is there in the end is compared with what was wanted. Asking again changes nothing.
 //!
 //! Invariant: step n is the deployer's transaction n, so that every address is known beforehand.
 //! The deployer is an account that has done nothing else before.
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{Bytes, FixedBytes, TxKind, aliases::U40};
+use alloy_primitives::{Bytes, FixedBytes, TxKind, U256, aliases::U40};
 use alloy_sol_types::{SolCall, SolConstructor};
 use primitives::{Address, Amount, B256, BasisPoints, Key, Seconds};
 use profile::{Contracts, Profile};
@@ -19,10 +19,10 @@ use crate::{
     abi::{Escrow, Plaza, Providers, TOKEN_DECIMALS, TestDollar, token_domain},
     error::Error,
     evm::Network,
-    node::Node,
+    follow::Follower,
+    node::{Handed, Node},
     rpc::Rpc,
-    sender::sign,
-    view::Depth,
+    sender::{Pace, Payload, sign},
 };
 
 /// Gas for creating a contract; the largest takes about 5 million.
@@ -31,8 +31,13 @@ const CREATION_GAS: u64 = 8_000_000;
 /// Gas for wiring and first money.
 const CALL_GAS: u64 = 200_000;
 
-/// Longest wait for all steps to be sealed.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Longest wait for all steps to lie at the network's depth: chains may call nothing final for a
+/// while.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// The first and the longest pause between two looks at how far they are.
+const SOON: Duration = Duration::from_millis(5);
+const OFTEN: Duration = Duration::from_secs(1);
 
 /// What to set up.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct Plan {
     pub highest_fee: BasisPoints,
     /// Where collected fees go at first.
     pub fee_receiver: Address,
+    /// A block before which nothing of the network lies: the latest one before the first step.
+    pub first_block: u64,
     /// First test money, into wallets.
     pub grants: Vec<(Address, Amount)>,
 }
@@ -58,8 +65,32 @@ pub struct Deployment {
 
 struct Step {
     name: &'static str,
-    to: TxKind,
-    input: Bytes,
+    payload: Payload,
+}
+
+impl Plan {
+    /// The gas that setting all of it up may take.
+    pub fn gas(&self) -> u64 {
+        let nowhere = Contracts {
+            plaza: Address::ZERO,
+            escrow: Address::ZERO,
+            providers: Address::ZERO,
+            token: Address::ZERO,
+            token_domain: token_domain(),
+            token_decimals: TOKEN_DECIMALS,
+        };
+        steps(Address::ZERO, &nowhere, self).iter().map(|step| step.payload.gas).sum()
+    }
+}
+
+/// The newest block: nothing of a network that is set up from now on lies before it.
+///
+/// # Errors
+/// When the chain cannot be asked.
+pub async fn newest_block(rpc: Arc<dyn Rpc>) -> Result<u64, Error> {
+    let newest = Node::new(rpc).block("latest").await?;
+    let missing = || Error::Deploy { step: "first block", why: "the node has no block".into() };
+    Ok(newest.ok_or_else(missing)?.head().number)
 }
 
 /// Set up a network with `key` as deployer and owner, or find it set up.
@@ -77,36 +108,41 @@ pub async fn deploy(rpc: Arc<dyn Rpc>, key: &Key, plan: &Plan) -> Result<Deploym
         token_domain: token_domain(),
         token_decimals: TOKEN_DECIMALS,
     };
-    let (chain_id, sealed, price) =
-        tokio::join!(node.chain_id(), node.nonce(owner, "latest"), node.price());
-    let (chain_id, sealed, price) = (chain_id?, sealed?, price?);
+    let chain_id = node.chain_id().await?;
+    let steps = steps(owner, &contracts, plan);
+    let (depth, first_block) = (plan.profile.depth, plan.first_block);
+    let follower = Follower::new(node.clone(), contracts.escrow, depth, first_block);
 
-    let mut sent = Vec::new();
-    for (step, nonce) in steps(owner, &contracts, plan).into_iter().zip(0..) {
-        if nonce >= sealed {
-            let gas = if step.to.is_create() { CREATION_GAS } else { CALL_GAS };
-            let (raw, tx) = sign(key, chain_id, nonce, step.to, &step.input, gas, price);
-            sent.push((step.name, raw, tx));
-        }
-    }
-    // The lowest nonce last: the others wait for it in the pool, and one block can take them all.
-    for (_, raw, _) in sent.iter().rev() {
-        node.hand(raw).await?;
-    }
     let deadline = Instant::now() + PATIENCE;
-    for (name, _, tx) in &sent {
-        wait(&node, name, *tx, deadline).await?;
+    let mut price = node.price().await?;
+    let mut sent = Vec::new();
+    loop {
+        let sealed = node.nonce(owner, "latest").await?;
+        let missing: Vec<_> = steps.iter().zip(0..).filter(|(_, at)| *at >= sealed).collect();
+        // The lowest nonce last: the others wait for it in the pool, and one block can take them all.
+        for (step, nonce) in missing.into_iter().rev() {
+            let (raw, tx) = sign(key, chain_id, nonce, &step.payload, price);
+            if let Handed::Unpayable(why) = node.hand(&raw).await? {
+                return Err(Error::Fees { account: owner, why });
+            }
+            sent.push((step.name, tx));
+        }
+        let patience = (Pace::of(depth).bump, deadline);
+        if lie_at_depth(&node, &follower, owner, steps.len() as u64, patience).await? {
+            break;
+        }
+        price = price.bumped(node.price().await?);
+    }
+    for (step, tx) in sent {
+        if node.receipt(tx).await?.is_some_and(|receipt| !receipt.succeeded()) {
+            return Err(Error::Deploy { step, why: format!("{tx} reverted") });
+        }
     }
     check(&node, &contracts, plan).await?;
 
     let first = node.block("earliest").await?;
     let missing = || Error::Deploy { step: "genesis", why: "the node has no first block".into() };
-    let network = Network {
-        chain_id,
-        contracts,
-        windows: plan.profile.escrow,
-        depth: Depth::Blocks(plan.profile.blocks_until_final),
-    };
+    let network = Network { chain_id, contracts, windows: plan.profile.escrow, depth, first_block };
     Ok(Deployment { network, genesis: first.ok_or_else(missing)?.head().hash })
 }
 
@@ -137,18 +173,20 @@ fn steps(owner: Address, at: &Contracts, plan: &Plan) -> Vec<Step> {
         call("naming the registry of providers", at.plaza, &module(b"providers", at.providers)),
     ];
     steps.extend(plan.grants.iter().map(|(to, amount)| {
-        let amount = alloy_primitives::U256::from(amount.units());
+        let amount = U256::from(amount.units());
         call("first money", at.token, &TestDollar::mintCall { to: *to, amount })
     }));
     steps
 }
 
 fn creation(name: &'static str, code: &Bytes, arguments: &[u8]) -> Step {
-    Step { name, to: TxKind::Create, input: [code.as_ref(), arguments].concat().into() }
+    let (to, value, input) = (TxKind::Create, U256::ZERO, [code.as_ref(), arguments].concat());
+    Step { name, payload: Payload { to, value, input: input.into(), gas: CREATION_GAS } }
 }
 
 fn call(name: &'static str, to: Address, call: &impl SolCall) -> Step {
-    Step { name, to: TxKind::Call(to), input: call.abi_encode().into() }
+    let (to, value, input) = (TxKind::Call(to), U256::ZERO, call.abi_encode());
+    Step { name, payload: Payload { to, value, input: input.into(), gas: CALL_GAS } }
 }
 
 /// A short name as Solidity keeps it: left in its word.
@@ -160,18 +198,30 @@ fn span(span: Seconds) -> U40 {
     U40::saturating_from(span.0)
 }
 
-async fn wait(node: &Node, step: &'static str, tx: B256, deadline: Instant) -> Result<(), Error> {
-    let mut pause = Duration::from_millis(5);
+/// Wait until the deployer has made so many steps at the network's depth; false when some are not
+/// even sealed for so long that it is time to pay more.
+async fn lie_at_depth(
+    node: &Node,
+    follower: &Follower,
+    owner: Address,
+    steps: u64,
+    (bump, deadline): (Duration, Instant),
+) -> Result<bool, Error> {
+    let (until, mut pause) = (Instant::now() + bump, SOON);
     loop {
-        match node.receipt(tx).await? {
-            Some(receipt) if receipt.succeeded() => return Ok(()),
-            Some(_) => return Err(Error::Deploy { step, why: format!("{tx} reverted") }),
-            None if Instant::now() >= deadline => {
-                return Err(Error::Unconfirmed { tx, why: "no block holds it yet".into() });
-            }
-            None => tokio::time::sleep(pause).await,
+        follower.sync().await?;
+        if node.nonce(owner, &follower.tag()).await? >= steps {
+            return Ok(true);
         }
-        pause = (pause * 2).min(Duration::from_secs(1));
+        if Instant::now() >= deadline {
+            let why = "they do not lie at the network's depth yet".into();
+            return Err(Error::Deploy { step: "all steps", why });
+        }
+        if Instant::now() >= until && node.nonce(owner, "latest").await? < steps {
+            return Ok(false);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(OFTEN);
     }
 }
 

@@ -54,6 +54,14 @@ pub enum Error {
         /// What was found.
         why: String,
     },
+    /// The account cannot pay what the chain itself asks for a transaction.
+    #[error("account {account} needs native coin for the chain's own fees: {why}")]
+    Fees {
+        /// Whose transaction it is.
+        account: primitives::Address,
+        /// The node's words.
+        why: String,
+    },
     /// The sending task has ended.
     #[error("the sender of {account} has ended")]
     Closed {
@@ -91,9 +99,49 @@ impl Error {
     /// Whether the same question may get an answer later without anyone changing anything.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Rpc { source, .. } => matches!(source, RpcError::Unreachable { .. }),
+            Self::Rpc { source, .. } => source.is_passing(),
             Self::Unconfirmed { .. } => true,
             _ => false,
         }
+    }
+}
+
+/// Codes by which nodes say that they cannot answer now: resource unavailable, limit exceeded
+/// (EIP-1474), and the status of HTTP for too many requests.
+const PASSING_CODES: [i64; 3] = [-32_002, -32_005, 429];
+
+/// What nodes say when they are busy, or behind the others that share their address.
+const PASSING_WORDS: [&str; 15] = [
+    "rate limit",
+    "too many requests",
+    "limit exceeded",
+    "try again",
+    "timeout",
+    "timed out",
+    "temporarily",
+    "overloaded",
+    "header not found",
+    "block not found",
+    "unknown block",
+    "beyond current head",
+    "outofrange",
+    "indexing is in progress",
+    "missing trie node",
+];
+
+impl RpcError {
+    /// Whether the same request may well be answered a moment later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { code, .. } => {
+                PASSING_CODES.contains(code) || PASSING_WORDS.iter().any(|words| self.says(words))
+            }
+        }
+    }
+
+    /// Whether the node's words contain these, in whatever case.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.to_lowercase().contains(words))
     }
 }

@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Bytes, TxKind};
+use alloy_primitives::{Bytes, TxKind, U256};
 use async_trait::async_trait;
 use market::{
-    Domain, Slot,
+    Domain, Slot, State,
     escrow::Windows,
     fact::{Closing, Opening},
 };
 use primitives::{Address, Amount, BasisPoints, DealId, Key};
-use profile::{Contracts, Descriptor};
+use profile::{Contracts, Depth, Descriptor};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -28,8 +28,8 @@ use crate::{
     refusal::{Reason, Refusal},
     rpc::Rpc,
     seam::Settlement,
-    sender::{Landed, Order, Pace, Sender},
-    view::{Admission, Balances, Depth, Head},
+    sender::{Landed, Order, Pace, Payload, Sender},
+    view::{Admission, Balances, Head},
 };
 
 /// Orders that may wait for the sender.
@@ -37,6 +37,9 @@ const QUEUE: usize = 64;
 
 /// Gas beyond a simulation: the slots it finds may have changed by the time it is sealed.
 const SPARE_GAS: u64 = 30_000;
+
+/// The states of a deal that never opened.
+const UNOPENED: [State; 2] = [State::None, State::Cancelled];
 
 /// Which contracts on which chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Network {
     pub windows: Windows,
     /// When a block counts.
     pub depth: Depth,
+    /// A block before which nothing of the network lies.
+    pub first_block: u64,
 }
 
 /// The network's contracts on an EVM chain, as one key sees and calls them. Clones share it.
@@ -80,7 +85,8 @@ impl Network {
             chain_id: descriptor.chain_id,
             contracts: descriptor.contracts.clone(),
             windows: descriptor.windows(),
-            depth: Depth::Blocks(descriptor.profile.blocks_until_final),
+            depth: descriptor.profile.depth,
+            first_block: descriptor.first_block,
         }
     }
 
@@ -107,7 +113,8 @@ impl Evm {
             return Err(Error::OtherChain { found, wanted: network.chain_id });
         }
         let escrow = network.contracts.escrow;
-        let follower = Arc::new(Follower::new(node.clone(), escrow, network.depth));
+        let follower =
+            Arc::new(Follower::new(node.clone(), escrow, network.depth, network.first_block));
         follower.sync().await?;
         let followed = follower.clone();
         let following = tokio::spawn(async move { followed.run(pace.poll).await });
@@ -158,21 +165,46 @@ impl Evm {
         self.chain.node.view(to, call, &self.chain.follower.tag()).await
     }
 
+    /// What an event tells of a deal. Where none does although the slot's state says that there
+    /// `must_be` one, the node answered late or in part, and is asked for this deal alone.
+    async fn told<T>(
+        &self,
+        deal: DealId,
+        told: impl Fn() -> Option<T>,
+        must_be: impl Fn(State) -> bool,
+    ) -> Result<Option<T>, Error> {
+        let follower = &self.chain.follower;
+        follower.sync().await?;
+        if let Some(told) = told() {
+            return Ok(Some(told));
+        }
+        if must_be(self.slot(deal).await?.state) {
+            // The slot may be of a block after those that were read.
+            follower.sync().await?;
+            if told().is_none() {
+                follower.search(deal).await?;
+            }
+        }
+        Ok(told())
+    }
+
     /// Simulate, send and see through one transaction.
     async fn transact(&self, to: Address, input: Bytes) -> Result<Sent, Error> {
-        let simulated = self.chain.node.simulate(self.account, to, &input).await?;
+        let simulated = self.chain.node.simulate(self.account, to, U256::ZERO, &input).await?;
         let gas = match simulated {
             Ok(gas) => gas.saturating_add(gas / 4).saturating_add(SPARE_GAS),
             Err(refusal) => return Ok(Sent::Refused(refusal)),
         };
         let closed = || Error::Closed { account: self.account };
         let (reply, landed) = oneshot::channel();
-        let order = Order { to: TxKind::Call(to), input: input.clone(), gas, reply };
+        let payload =
+            Payload { to: TxKind::Call(to), value: U256::ZERO, input: input.clone(), gas };
+        let order = Order { payload, reply };
         self.orders.send(order).await.map_err(|_| closed())?;
         match landed.await.map_err(|_| closed())?? {
             Landed::Done(mined) => Ok(Sent::Done(mined)),
             Landed::Reverted => {
-                let again = self.chain.node.simulate(self.account, to, &input).await?;
+                let again = self.chain.node.simulate(self.account, to, U256::ZERO, &input).await?;
                 Ok(Sent::Refused(again.err().unwrap_or_else(|| Refusal {
                     reason: Reason::Other,
                     error: "it reverted when it was sealed and would not now".into(),
@@ -184,7 +216,7 @@ impl Evm {
     /// Let the escrow take `amount` from the sender's wallet, if it may not yet.
     async fn allow(&self, token: Address, amount: Amount) -> Result<Option<Refusal>, Error> {
         let (owner, spender) = (self.account, self.contracts().escrow);
-        let value = alloy_primitives::U256::from(amount.units());
+        let value = U256::from(amount.units());
         let call = TestDollar::allowanceCall { owner, spender };
         if self.view(token, call).await? >= value {
             return Ok(None);
@@ -238,9 +270,12 @@ impl Settlement for Evm {
     }
 
     async fn opening(&self, deal: DealId) -> Result<Option<Opening>, Error> {
-        self.chain.follower.sync().await?;
-        let Some(place) = self.chain.follower.opened(deal) else { return Ok(None) };
-        let head = *self.chain.follower.heads().borrow();
+        let follower = &self.chain.follower;
+        let told = || follower.opened(deal);
+        let Some(place) = self.told(deal, told, |state| !UNOPENED.contains(&state)).await? else {
+            return Ok(None);
+        };
+        let head = *follower.heads().borrow();
         let at = if head.number == place.block {
             head.time
         } else {
@@ -255,8 +290,8 @@ impl Settlement for Evm {
     }
 
     async fn closing(&self, deal: DealId) -> Result<Option<Closing>, Error> {
-        self.chain.follower.sync().await?;
-        Ok(self.chain.follower.closed(deal))
+        let told = || self.chain.follower.closed(deal);
+        self.told(deal, told, |state| state == State::Settled).await
     }
 
     async fn admission(&self, token: Address) -> Result<Admission, Error> {

@@ -11,6 +11,7 @@
 mod abi;
 mod book;
 mod call;
+mod coin;
 mod deploy;
 mod error;
 mod evm;
@@ -26,13 +27,14 @@ mod view;
 
 pub use book::Setup;
 pub use call::{Call, Cosigned, Mined, Sent};
-pub use deploy::{Deployment, Plan, deploy};
+pub use coin::endow;
+pub use deploy::{Deployment, Plan, deploy, newest_block};
 pub use error::{Error, RpcError};
 pub use evm::{Evm, Network};
 pub use intent::{authorisation_digest, contest_digest, stop_digest};
 pub use ledger::{Carried, Imbalance, Ledger, Seat};
 pub use refusal::{Reason, Refusal};
-pub use rpc::{Http, Rpc};
+pub use rpc::{Http, Rpc, read_answer};
 pub use seam::Settlement;
 pub use sender::Pace;
-pub use view::{Admission, Balances, Depth, Head};
+pub use view::{Admission, Balances, Head};

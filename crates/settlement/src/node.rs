@@ -21,6 +21,15 @@ use crate::{
 /// A tip for nodes that suggest none although their base fee is not zero: one gwei per gas.
 const CUSTOMARY_TIP: u128 = 1_000_000_000;
 
+/// Blocks whose fees a price rests on, and the part of their gas (per cent) that tipped at most
+/// what a node without a suggestion of its own is tipped.
+const LOOK_BACK: u64 = 10;
+const PERCENTILE: u64 = 50;
+
+/// The most a bumped price may be, in present prices: if so much is too little, it is not the
+/// price that keeps a transaction out.
+const CEILING: u128 = 10;
+
 /// The JSON-RPC code of a revert that carries data.
 const REVERTED: i64 = 3;
 
@@ -45,6 +54,7 @@ pub(crate) struct Block {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TransactionReceipt {
     transaction_hash: B256,
+    block_hash: B256,
     block_number: U64,
     status: U64,
 }
@@ -57,6 +67,16 @@ pub(crate) struct Log {
     pub(crate) data: Bytes,
     pub(crate) transaction_hash: B256,
     block_number: U64,
+}
+
+/// What blocks of late asked for gas, and what was tipped.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FeeHistory {
+    /// Of each block, and of the next one at last.
+    base_fee_per_gas: Vec<U256>,
+    #[serde(default)]
+    reward: Option<Vec<Vec<U256>>>,
 }
 
 /// What a transaction pays per gas, in wei.
@@ -74,9 +94,32 @@ pub(crate) enum Handed {
     Taken,
     /// Its nonce was used already.
     NonceUsed,
-    /// Another with its nonce waits and pays as much.
+    /// Another with its nonce waits and pays as much, or the node takes nothing so cheap.
     Underpriced,
+    /// The account cannot pay for it; the node's words.
+    Unpayable(String),
 }
+
+/// What nodes say of a transaction they have already (geth, Nethermind, Besu, anvil, OpenEthereum).
+const KNOWN: [&str; 4] = ["already known", "alreadyknown", "known transaction", "already imported"];
+
+/// What they say of a nonce that was used.
+const NONCE_USED: [&str; 3] = ["nonce too low", "nonce is too low", "oldnonce"];
+
+/// What they say of a price that is too low, for their pool or beside the one that waits.
+const UNDERPRICED: [&str; 8] = [
+    "underpriced",
+    "replacementnotallowed",
+    "feetoolow",
+    "fee too low",
+    "price is too low",
+    "price too low",
+    "less than block base fee",
+    "below the minimum",
+];
+
+/// What they say of an account without coin.
+const UNPAYABLE: [&str; 3] = ["insufficient funds", "insufficientfunds", "upfront cost exceeds"];
 
 impl Node {
     pub(crate) fn new(rpc: Arc<dyn Rpc>) -> Self {
@@ -123,9 +166,10 @@ impl Node {
         &self,
         from: Address,
         to: Address,
+        value: U256,
         input: &Bytes,
     ) -> Result<Result<u64, Refusal>, Error> {
-        let message = json!({ "from": from, "to": to, "input": input });
+        let message = json!({ "from": from, "to": to, "value": value, "input": input });
         let answer = self.0.request("eth_estimateGas", json!([message])).await;
         let what = format!("simulating a call on {to}");
         match answer {
@@ -151,21 +195,36 @@ impl Node {
         Ok(wei.saturating_to())
     }
 
-    /// A price with which a transaction gets into one of the next blocks: twice the base fee, so
-    /// that it survives six full blocks (EIP-1559), and the tip the node suggests.
+    /// A price with which a transaction gets into one of the next blocks: twice the next base fee,
+    /// so that it survives six full blocks (EIP-1559), and the tip the node suggests, or that was
+    /// customary of late.
     pub(crate) async fn price(&self) -> Result<Price, Error> {
-        let block = self.block("latest");
-        let tip = self.0.request("eth_maxPriorityFeePerGas", json!([]));
-        let (block, tip) = tokio::join!(block, tip);
         let what = "asking what gas costs";
-        let missing = || Error::Answer { operation: what.into(), why: "no latest block".into() };
-        let base = block?.ok_or_else(missing)?.base_fee_per_gas.unwrap_or_default();
-        let base: u128 = base.saturating_to();
-        let tip = match tip {
-            Ok(tip) => read::<U256>(what, tip)?.saturating_to(),
-            Err(RpcError::Refused { .. }) if base == 0 => 0,
-            Err(RpcError::Refused { .. }) => CUSTOMARY_TIP,
-            Err(source) => return Err(Error::Rpc { operation: what.into(), source }),
+        let past = json!([quantity(LOOK_BACK), "latest", [PERCENTILE]]);
+        let (history, tip) = tokio::join!(
+            self.optional::<FeeHistory>(what, "eth_feeHistory", past),
+            self.optional::<U256>(what, "eth_maxPriorityFeePerGas", json!([])),
+        );
+        let (history, tip) = (history?, tip?);
+        let next = history.as_ref().and_then(|history| history.base_fee_per_gas.last()).copied();
+        let base: u128 = match next {
+            Some(base) => base,
+            None => {
+                let why = || "no latest block".to_owned();
+                let missing = || Error::Answer { operation: what.into(), why: why() };
+                self.block("latest")
+                    .await?
+                    .ok_or_else(missing)?
+                    .base_fee_per_gas
+                    .unwrap_or_default()
+            }
+        }
+        .saturating_to();
+        let customary = || history.as_ref().and_then(FeeHistory::customary_tip);
+        let tip: u128 = match tip.or_else(customary) {
+            Some(tip) => tip.saturating_to(),
+            None if base == 0 => 0,
+            None => CUSTOMARY_TIP,
         };
         Ok(Price { most: base.saturating_mul(2).saturating_add(tip), tip })
     }
@@ -175,20 +234,18 @@ impl Node {
         let Err(source) = self.0.request("eth_sendRawTransaction", json!([raw])).await else {
             return Ok(Handed::Taken);
         };
-        if let RpcError::Refused { message, .. } = &source {
-            let message = message.to_lowercase();
-            let says = |words: &str| message.contains(words);
-            if says("already known") || says("already imported") || says("known transaction") {
-                return Ok(Handed::Taken);
-            }
-            if says("nonce too low") {
-                return Ok(Handed::NonceUsed);
-            }
-            if says("underpriced") {
-                return Ok(Handed::Underpriced);
-            }
+        let says = |dialects: &[&str]| dialects.iter().any(|words| source.says(words));
+        if says(&KNOWN) {
+            Ok(Handed::Taken)
+        } else if says(&NONCE_USED) {
+            Ok(Handed::NonceUsed)
+        } else if says(&UNDERPRICED) {
+            Ok(Handed::Underpriced)
+        } else if says(&UNPAYABLE) {
+            Ok(Handed::Unpayable(source.to_string()))
+        } else {
+            Err(Error::Rpc { operation: "sending a transaction".into(), source })
         }
-        Err(Error::Rpc { operation: "sending a transaction".into(), source })
     }
 
     /// What became of a transaction, if it was sealed.
@@ -197,21 +254,35 @@ impl Node {
         self.ask(&what, "eth_getTransactionReceipt", json!([tx])).await
     }
 
-    /// The events of a contract with one of these first topics, from block to block inclusive.
+    /// The events of a contract with such topics, from block to block inclusive: for each place the
+    /// topics that fit there.
     pub(crate) async fn logs(
         &self,
         contract: Address,
-        first_topics: &[B256],
+        topics: &[&[B256]],
         (from, to): (u64, u64),
     ) -> Result<Vec<Log>, Error> {
         let what = format!("asking for the events of {contract} from block {from} to {to}");
         let filter = json!({
             "address": contract,
-            "topics": [first_topics],
+            "topics": topics,
             "fromBlock": quantity(from),
             "toBlock": quantity(to),
         });
         self.ask(&what, "eth_getLogs", json!([filter])).await
+    }
+
+    /// As [`Self::ask`]; `None` where the node does not know the method or has no answer.
+    async fn optional<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        method: &str,
+        params: Value,
+    ) -> Result<Option<T>, Error> {
+        match self.ask::<Option<T>>(what, method, params).await {
+            Err(Error::Rpc { source, .. }) if !source.is_passing() => Ok(None),
+            answer => answer,
+        }
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -245,6 +316,10 @@ impl TransactionReceipt {
         self.block_number.to()
     }
 
+    pub(crate) fn block_hash(&self) -> B256 {
+        self.block_hash
+    }
+
     pub(crate) fn succeeded(&self) -> bool {
         !self.status.is_zero()
     }
@@ -258,11 +333,23 @@ impl Log {
 
 impl Price {
     /// The least price that nodes take in place of this one (a tenth more), or the present one if
-    /// that is more; free stays free.
+    /// that is more; free stays free, and beyond many times the present price nothing is gained.
     pub(crate) fn bumped(self, present: Self) -> Self {
         let more = |paid: u128| paid.saturating_add(paid.div_ceil(8));
         let tip = more(self.tip).max(present.tip);
-        Self { most: more(self.most).max(present.most).max(tip), tip }
+        let bumped = Self { most: more(self.most).max(present.most).max(tip), tip };
+        let ceiling = present.most.saturating_mul(CEILING);
+        if bumped.most > ceiling { self } else { bumped }
+    }
+}
+
+impl FeeHistory {
+    /// The median of what the blocks' own medians tipped.
+    fn customary_tip(&self) -> Option<U256> {
+        let rewards = self.reward.as_ref()?.iter();
+        let mut tips: Vec<_> = rewards.filter_map(|block| block.first().copied()).collect();
+        tips.sort_unstable();
+        tips.get(tips.len() / 2).copied()
     }
 }
 
@@ -288,3 +375,6 @@ fn reverted(error: &RpcError) -> Option<Refusal> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,13 @@
 //! Upon an order: it gets the next nonce (at first the pending one of the node), is signed and
 //! handed to the node. Upon a block, or a while without one: whoever waits is looked for; found at
 //! the network's depth it is answered; not found for long it is sent again under the same nonce
-//! with a higher fee. Upon a lost connection: it is handed over again when the node is back.
+//! with a higher fee. Upon a reorganisation: what it took back is found no more, and sent again.
+//! Upon a lost connection: it is handed over again when the node is back.
 //! Upon a restart: transactions in flight are forgotten; whoever ordered them looks at the deal.
+//! Where a forgotten one keeps a later one waiting, an empty one takes its place at a higher fee.
 //!
-//! Invariant: a nonce once given is kept alive until some transaction under it is sealed, so that
-//! later ones are never stuck behind a gap.
+//! Invariant: a nonce once given is kept alive until some transaction under it is sealed at the
+//! network's depth, so that later ones are never stuck behind a gap.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,6 +17,7 @@ use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Bytes, TxKind, U256};
 use primitives::{B256, Key};
+use profile::Depth;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -30,6 +33,9 @@ use crate::{
 /// Transactions in flight at once; nodes keep few per account.
 const IN_FLIGHT: usize = 16;
 
+/// How often in a row the price is raised against one that waits under the same nonce.
+const RAISES: usize = 16;
+
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -41,12 +47,29 @@ pub struct Pace {
     pub answer: Duration,
 }
 
-/// A transaction to be sent.
-pub(crate) struct Order {
+/// What a transaction does, whatever its nonce and price.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
     pub(crate) to: TxKind,
+    pub(crate) value: U256,
     pub(crate) input: Bytes,
     pub(crate) gas: u64,
+}
+
+/// A transaction to be sent.
+pub(crate) struct Order {
+    pub(crate) payload: Payload,
     pub(crate) reply: oneshot::Sender<Result<Landed, Error>>,
+}
+
+/// Who has spent a nonce.
+enum Spent {
+    /// Nobody.
+    Not,
+    /// The flight it was given to, or nobody can say yet.
+    Sealed,
+    /// A transaction that was not sent from here.
+    ByAnother,
 }
 
 /// Where a transaction ended.
@@ -71,9 +94,7 @@ pub(crate) struct Sender {
 
 /// A transaction under way.
 struct Flight {
-    to: TxKind,
-    input: Bytes,
-    gas: u64,
+    payload: Payload,
     price: Price,
     raw: Bytes,
     /// Every form it was sent in, newest last.
@@ -86,13 +107,18 @@ struct Flight {
 }
 
 impl Pace {
-    /// For a network where so many blocks must follow.
-    pub fn of(blocks_until_final: u64) -> Self {
+    /// For a network of this depth.
+    pub fn of(depth: Depth) -> Self {
         let seconds = Duration::from_secs;
-        if blocks_until_final == 0 {
-            Self { poll: Duration::from_millis(250), bump: seconds(10), answer: seconds(90) }
-        } else {
-            Self { poll: seconds(2), bump: seconds(45), answer: seconds(600) }
+        match depth {
+            Depth::Blocks(0) => {
+                Self { poll: Duration::from_millis(250), bump: seconds(10), answer: seconds(90) }
+            }
+            Depth::Blocks(_) => Self { poll: seconds(2), bump: seconds(45), answer: seconds(600) },
+            // Two epochs of Ethereum, and as much again while validators are missing.
+            Depth::Safe | Depth::Finalized => {
+                Self { poll: seconds(4), bump: seconds(45), answer: seconds(1_800) }
+            }
         }
     }
 }
@@ -129,8 +155,8 @@ impl Sender {
 
     /// Give an order its nonce and hand it to the node.
     async fn launch(&mut self, order: Order) {
-        let Order { to, input, gas, reply } = order;
-        match self.prepare(to, input, gas).await {
+        let Order { payload, reply } = order;
+        match self.prepare(payload).await {
             Ok((nonce, mut flight)) => {
                 flight.reply = Some(reply);
                 self.flights.insert(nonce, flight);
@@ -141,33 +167,16 @@ impl Sender {
     }
 
     /// A flight that the node has taken, or that will be handed over when the node is back.
-    async fn prepare(
-        &mut self,
-        to: TxKind,
-        input: Bytes,
-        gas: u64,
-    ) -> Result<(u64, Flight), Error> {
+    async fn prepare(&mut self, payload: Payload) -> Result<(u64, Flight), Error> {
         let price = self.node.price().await?;
         loop {
             let nonce = match self.next {
                 Some(nonce) => nonce,
                 None => self.node.nonce(self.key.address(), "pending").await?,
             };
-            let (raw, tx) = self.sign(nonce, to, &input, gas, price);
-            let now = Instant::now();
-            let mut flight = Flight {
-                to,
-                input: input.clone(),
-                gas,
-                price,
-                raw,
-                forms: vec![tx],
-                taken: false,
-                ordered: now,
-                sent: now,
-                reply: None,
-            };
-            match self.node.hand(&flight.raw).await {
+            let mut flight = self.flight(nonce, payload.clone(), price);
+            let tx = flight.forms[0];
+            match self.hand(nonce, &mut flight).await {
                 Ok(Handed::Taken) => flight.taken = true,
                 // Another process sends from this account too: go on from where it is.
                 Ok(Handed::NonceUsed) if self.next.take().is_some() => continue,
@@ -176,6 +185,9 @@ impl Sender {
                         tx,
                         why: "another transaction took its nonce".into(),
                     });
+                }
+                Ok(Handed::Unpayable(why)) => {
+                    return Err(Error::Fees { account: self.key.address(), why });
                 }
                 Ok(Handed::Underpriced) => {}
                 // No answer: the node may have it, so its nonce is gone.
@@ -187,8 +199,33 @@ impl Sender {
         }
     }
 
+    /// Hand a flight over; where another of its nonce waits and pays as much, pay more.
+    async fn hand(&self, nonce: u64, flight: &mut Flight) -> Result<Handed, Error> {
+        for _ in 0..RAISES {
+            match self.node.hand(&flight.raw).await? {
+                Handed::Underpriced => self.raise(nonce, flight).await?,
+                handed => return Ok(handed),
+            }
+        }
+        Ok(Handed::Underpriced)
+    }
+
+    /// Give a flight a higher price, as far as that may help.
+    async fn raise(&self, nonce: u64, flight: &mut Flight) -> Result<(), Error> {
+        let price = flight.price.bumped(self.node.price().await?);
+        if price != flight.price {
+            let (raw, tx) = self.sign(nonce, &flight.payload, price);
+            (flight.price, flight.raw) = (price, raw);
+            flight.forms.push(tx);
+        }
+        Ok(())
+    }
+
     /// Look for every transaction in flight; answer, wait, or send again.
     async fn review(&mut self) {
+        if let Err(error) = self.free_way().await {
+            tracing::debug!(%error, "what waits before our transactions cannot be seen now");
+        }
         for nonce in self.flights.keys().copied().collect::<Vec<_>>() {
             let Some(mut flight) = self.flights.remove(&nonce) else { continue };
             match self.landed(&flight).await {
@@ -222,52 +259,49 @@ impl Sender {
         if block > head.number {
             return Ok(None);
         }
+        let sealed = if block == head.number {
+            Some(head)
+        } else {
+            self.node.block_at(block).await?.map(|found| found.head())
+        };
+        // A receipt of a block that another one has replaced says nothing.
+        let Some(sealed) = sealed.filter(|sealed| sealed.hash == receipt.block_hash()) else {
+            return Ok(None);
+        };
         if !receipt.succeeded() {
             return Ok(Some(Landed::Reverted));
         }
-        let at = if block == head.number {
-            head.time
-        } else {
-            match self.node.block_at(block).await? {
-                Some(found) => found.head().time,
-                None => return Ok(None),
-            }
-        };
-        Ok(Some(Landed::Done(Mined { tx: receipt.tx(), block, at })))
+        Ok(Some(Landed::Done(Mined { tx: receipt.tx(), block, at: sealed.time })))
     }
 
     /// Hand a flight over again if it is time to. False when its nonce is spent and it is not on
     /// the chain: it never will be.
     async fn resend(&self, nonce: u64, flight: &mut Flight) -> bool {
         flight.expire(self.pace.answer, "no block holds it yet");
-        if flight.taken && flight.sent.elapsed() < self.pace.bump {
-            return true;
-        }
         if flight.taken {
-            match self.node.nonce(self.key.address(), "latest").await {
-                Ok(next) if next > nonce && matches!(self.landed(flight).await, Ok(None)) => {
-                    // Sealed, but not deep enough yet: the receipt is there.
-                    let sealed = self.is_sealed(flight).await;
-                    if !sealed {
-                        flight.lose("another transaction took its nonce");
-                    }
-                    return sealed;
-                }
-                Ok(_) => {}
-                Err(_) => return true,
+            if flight.sent.elapsed() < self.pace.bump {
+                return true;
             }
-            if let Ok(present) = self.node.price().await {
-                let price = flight.price.bumped(present);
-                if price != flight.price {
-                    let (raw, tx) = self.sign(nonce, flight.to, &flight.input, flight.gas, price);
-                    (flight.price, flight.raw) = (price, raw);
-                    flight.forms.push(tx);
+            match self.spent(nonce, flight).await {
+                Ok(Spent::Not) => {}
+                Ok(Spent::Sealed) | Err(_) => return true,
+                Ok(Spent::ByAnother) => {
+                    flight.lose("another transaction took its nonce");
+                    return false;
                 }
+            }
+            if let Err(error) = self.raise(nonce, flight).await {
+                tracing::debug!(%error, nonce, "what gas costs cannot be asked now");
             }
         }
         flight.sent = Instant::now();
-        flight.taken = match self.node.hand(&flight.raw).await {
+        flight.taken = match self.hand(nonce, flight).await {
             Ok(Handed::Taken | Handed::NonceUsed | Handed::Underpriced) => true,
+            Ok(Handed::Unpayable(why)) => {
+                // What was handed over before still waits.
+                tracing::warn!(account = %self.key.address(), nonce, why, "a higher fee cannot be paid");
+                true
+            }
             Err(error) => {
                 tracing::debug!(%error, nonce, "a transaction cannot be handed over now");
                 false
@@ -276,19 +310,66 @@ impl Sender {
         true
     }
 
-    /// Whether any form of a flight is in a block, however deep; in doubt it is.
-    async fn is_sealed(&self, flight: &Flight) -> bool {
+    /// Who has spent the nonce of a flight that is not found at the network's depth.
+    async fn spent(&self, nonce: u64, flight: &Flight) -> Result<Spent, Error> {
+        let account = self.key.address();
+        if self.node.nonce(account, "latest").await? <= nonce {
+            return Ok(Spent::Not);
+        }
+        // Nodes may know a nonce before they know the receipts; at depth they know both.
+        if self.node.nonce(account, &self.follower.tag()).await? <= nonce {
+            return Ok(Spent::Sealed);
+        }
         for tx in &flight.forms {
-            if !matches!(self.node.receipt(*tx).await, Ok(None)) {
-                return true;
+            if self.node.receipt(*tx).await?.is_some() {
+                return Ok(Spent::Sealed);
             }
         }
-        false
+        Ok(Spent::ByAnother)
+    }
+
+    /// Where transactions that nobody here sees through keep the first of ours waiting for long,
+    /// put empty ones in their place.
+    async fn free_way(&mut self) -> Result<(), Error> {
+        let Some((&first, flight)) = self.flights.first_key_value() else { return Ok(()) };
+        if flight.sent.elapsed() < self.pace.bump {
+            return Ok(());
+        }
+        let account = self.key.address();
+        let next = self.node.nonce(account, "latest").await?;
+        if next >= first {
+            return Ok(());
+        }
+        let (to, value, input) = (TxKind::Call(account), U256::ZERO, Bytes::new());
+        let simulated = self.node.simulate(account, account, value, &input).await?;
+        let Ok(gas) = simulated else { return Ok(()) };
+        let nothing = Payload { to, value, input, gas };
+        let price = self.node.price().await?;
+        for nonce in next..first {
+            tracing::info!(%account, nonce, "a forgotten transaction is replaced");
+            self.flights.insert(nonce, self.flight(nonce, nothing.clone(), price));
+        }
+        Ok(())
+    }
+
+    fn flight(&self, nonce: u64, payload: Payload, price: Price) -> Flight {
+        let (raw, tx) = self.sign(nonce, &payload, price);
+        let now = Instant::now();
+        Flight {
+            payload,
+            price,
+            raw,
+            forms: vec![tx],
+            taken: false,
+            ordered: now,
+            sent: now,
+            reply: None,
+        }
     }
 
     /// The EIP-2718 bytes of a signed EIP-1559 transaction, and its hash.
-    fn sign(&self, nonce: u64, to: TxKind, input: &Bytes, gas: u64, price: Price) -> (Bytes, B256) {
-        sign(&self.key, self.chain_id, nonce, to, input, gas, price)
+    fn sign(&self, nonce: u64, payload: &Payload, price: Price) -> (Bytes, B256) {
+        sign(&self.key, self.chain_id, nonce, payload, price)
     }
 }
 
@@ -297,21 +378,19 @@ pub(crate) fn sign(
     key: &Key,
     chain_id: u64,
     nonce: u64,
-    to: TxKind,
-    input: &Bytes,
-    gas: u64,
+    payload: &Payload,
     price: Price,
 ) -> (Bytes, B256) {
     let transaction = TxEip1559 {
         chain_id,
         nonce,
-        gas_limit: gas,
+        gas_limit: payload.gas,
         max_fee_per_gas: price.most,
         max_priority_fee_per_gas: price.tip,
-        to,
-        value: U256::ZERO,
+        to: payload.to,
+        value: payload.value,
         access_list: Default::default(),
-        input: input.clone(),
+        input: payload.input.clone(),
     };
     let signature = key.sign(transaction.signature_hash());
     let signature = alloy_primitives::Signature::from_raw_array(&signature.0)

@@ -2,15 +2,6 @@
 
 use primitives::{Amount, B256, BasisPoints, UnixSeconds};
 
-/// How deep a block must lie before what it says counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// So many blocks follow it; 0 where every sealed block is final (the project's own chain).
-    Blocks(u64),
-    /// The chain itself calls it final (the block tag `finalized`).
-    Finalized,
-}
-
 /// A block at the network's depth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {

@@ -114,6 +114,7 @@ async fn set_up(
         profile: profile.clone(),
         highest_fee: HIGHEST_FEE,
         fee_receiver: keys.account.address(),
+        first_block: 0,
         grants: vec![(keys.demo.address(), demo)],
     };
     let rpc = Arc::new(inside.clone());

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::house::{House, wait};
+use crate::house::{House, http, wait};
 
 struct Asked {
     status: StatusCode,
@@ -18,9 +18,8 @@ impl Asked {
 }
 
 fn ask(house: &House, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Asked {
-    let mut request = reqwest::Client::new()
-        .request(method, format!("{}{path}", house.url()))
-        .body(body.to_owned());
+    let mut request =
+        http().request(method, format!("{}{path}", house.url())).body(body.to_owned());
     if !headers.iter().any(|(name, _)| *name == "authorization") {
         request = request.bearer_auth(house.token());
     }

@@ -6,7 +6,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Http, Rpc, RpcError};
+use super::{Http, Rpc, RpcError, read_answer};
 
 /// Answers one request with `body` and gives the client for it.
 async fn answering(status: &'static str, body: String) -> Http {
@@ -65,4 +65,38 @@ fn what_is_no_http_url_is_refused() {
     for wrong in ["", "nonsense", "ftp://host", "ws://host:1"] {
         assert!(Http::new(wrong).is_err(), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_revert_are_found_wherever_a_node_puts_them() {
+    for data in [
+        json!("0x12"),
+        json!("Reverted 0x12"),
+        json!({ "data": "0x12", "message": "reverted" }),
+        json!({ "originalError": { "code": 3, "data": "0x12" } }),
+    ] {
+        let answer =
+            json!({ "error": { "code": -32_015, "message": "VM execution error.", "data": data } });
+        match read_answer("a node", answer).unwrap_err() {
+            RpcError::Refused { data: found, .. } => {
+                assert_eq!(found.as_deref(), Some("0x12"), "{data}")
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_too_often_is_told_to_come_later_even_in_json() {
+    let error = json!({ "code": -32_000, "message": "slow down" });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "error": error }).to_string();
+    let http = answering("429 Too Many Requests", body).await;
+    let error = http.request("eth_chainId", json!([])).await.unwrap_err();
+    assert!(matches!(error, RpcError::Unreachable { .. }) && error.is_passing(), "{error}");
+}
+
+#[test]
+fn an_endpoint_behind_tls_can_be_named() {
+    let http = Http::new("https://me:password@node.example/v3/key").unwrap();
+    assert_eq!(http.endpoint(), "https://node.example");
 }

@@ -12,9 +12,9 @@ use alloy_primitives::U256;
 use chain::{BaseFee, Chain, Config, GenesisAccount, Sealing};
 use market::Terms;
 use primitives::Clock;
+use profile::Depth;
 use settlement::{
-    Call, Depth, Error, Evm, Http, Network, Pace, Rpc, Sent, Settlement, authorisation_digest,
-    deploy,
+    Call, Error, Evm, Http, Network, Pace, Rpc, Sent, Settlement, authorisation_digest, deploy,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -382,4 +382,64 @@ async fn a_chain_that_went_another_way_is_read_again() {
     assert_eq!(opening.at, other.clock.now());
     other.chain.seal().await.unwrap();
     assert!(evm.opening(there).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn events_that_a_node_kept_back_are_asked_for_once_the_slot_tells_of_them() {
+    let net = instant().await;
+    let evm = net.evm(Who::Renter, quick()).await;
+    net.wire.deaf.store(true, Ordering::SeqCst);
+    let terms = net.open(&evm, 1).await;
+    let place = net.place(&evm);
+    let deal = place.id(&terms);
+    evm.head().await.unwrap();
+    assert!(evm.opening(deal).await.unwrap().is_none(), "nobody tells of it");
+
+    net.wire.deaf.store(false, Ordering::SeqCst);
+    let opening = evm.opening(deal).await.unwrap().expect("its slot tells of it");
+    assert_eq!(opening.at, net.clock.now());
+
+    net.wire.deaf.store(true, Ordering::SeqCst);
+    let proof = place.completed(&terms, 1);
+    assert!(sent(&evm, Call::Settle { terms, proof }).await);
+    assert!(evm.closing(deal).await.unwrap().is_none());
+    net.wire.deaf.store(false, Ordering::SeqCst);
+    assert!(evm.closing(deal).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_range_that_the_node_finds_too_wide_is_asked_for_in_parts_that_miss_nothing() {
+    let net = instant().await;
+    let first = net.evm(Who::Renter, quick()).await;
+    let deal = net.place(&first).id(&net.open(&first, 1).await);
+    for _ in 0..30 {
+        net.chain.seal().await.unwrap();
+    }
+    for widest in [1, 2, 7] {
+        net.wire.widest.store(widest, Ordering::SeqCst);
+        net.wire.ranges.lock().unwrap().clear();
+        let evm = net.evm(Who::Renter, quick()).await;
+        assert!(evm.opening(deal).await.unwrap().is_some());
+        let ranges = net.wire.ranges.lock().unwrap().clone();
+        let mut next = 0;
+        for (from, to) in ranges {
+            assert_eq!(from, next);
+            next = to + 1;
+        }
+        assert_eq!(next, evm.head().await.unwrap().number + 1);
+    }
+}
+
+#[tokio::test]
+async fn events_are_read_from_the_network_s_first_block_on() {
+    let mut net = instant().await;
+    let first_block = net.chain.seal().await.unwrap().header.number;
+    net.network.first_block = first_block;
+    net.wire.ranges.lock().unwrap().clear();
+    let evm = net.evm(Who::Renter, quick()).await;
+    let deal = net.place(&evm).id(&net.open(&evm, 1).await);
+    assert!(evm.opening(deal).await.unwrap().is_some());
+    let ranges = net.wire.ranges.lock().unwrap().clone();
+    assert_eq!(ranges.first().map(|range| range.0), Some(first_block), "{ranges:?}");
+    assert!(ranges.iter().all(|range| range.0 >= first_block), "{ranges:?}");
 }

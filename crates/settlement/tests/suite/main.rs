@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test panics and prints")]
 
+mod anvil;
 mod deal;
 mod deployment;
 mod evm;

@@ -9,7 +9,7 @@ use market::{
     escrow::{Revert, Split},
 };
 use primitives::{Amount, Clock, DealId, UnixSeconds};
-use profile::Profile;
+use profile::{Depth, Profile};
 use settlement::{
     Call, Deployment, Evm, Ledger, Mined, Pace, Plan, Reason, Sent, Settlement, Setup,
     authorisation_digest, deploy,
@@ -48,12 +48,13 @@ pub(crate) fn plan() -> Plan {
         profile,
         highest_fee: primitives::BasisPoints(1_000),
         fee_receiver: Who::Owner.address(),
+        first_block: 0,
         grants: vec![(Who::Renter.address(), GRANT)],
     }
 }
 
 pub(crate) fn quick() -> Pace {
-    Pace::of(0)
+    Pace::of(Depth::Blocks(0))
 }
 
 impl Pair {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::{Bytes, keccak256};
+use alloy_primitives::{Bytes, U64, keccak256};
 use async_trait::async_trait;
 use chain::Chain;
 use primitives::{Address, Clock, Key, UnixSeconds};
@@ -91,6 +91,12 @@ pub(crate) struct Wire {
     pub(crate) cut_after: AtomicU32,
     /// Every transaction that was handed over.
     pub(crate) handed: Mutex<Vec<Bytes>>,
+    /// Questions for events are answered with none, as by a node that has yet to index its blocks.
+    pub(crate) deaf: AtomicBool,
+    /// The most blocks of which events are told at once.
+    pub(crate) widest: AtomicU64,
+    /// Every range of blocks of which events were told.
+    pub(crate) ranges: Mutex<Vec<(u64, u64)>>,
     announced: Option<watch::Receiver<u64>>,
 }
 
@@ -102,6 +108,9 @@ impl Wire {
             lose: AtomicU32::new(0),
             cut_after: AtomicU32::new(u32::MAX),
             handed: Mutex::default(),
+            deaf: AtomicBool::new(false),
+            widest: AtomicU64::new(u64::MAX),
+            ranges: Mutex::default(),
             announced: None,
         })
     }
@@ -157,6 +166,22 @@ impl Rpc for Wire {
             if lost > 0 {
                 self.lose.store(lost - 1, Ordering::SeqCst);
                 return Ok(json!(hash));
+            }
+        }
+        if method == "eth_getLogs" {
+            let at = |name: &str| serde_json::from_value::<U64>(params[0][name].clone()).unwrap();
+            let range = (at("fromBlock").to::<u64>(), at("toBlock").to::<u64>());
+            if range.1 - range.0 >= self.widest.load(Ordering::SeqCst) {
+                return Err(RpcError::Refused {
+                    endpoint: self.endpoint(),
+                    code: -32_005,
+                    message: "query returns more than 10000 results".into(),
+                    data: None,
+                });
+            }
+            self.ranges.lock().unwrap().push(range);
+            if self.deaf.load(Ordering::SeqCst) {
+                return Ok(json!([]));
             }
         }
         let chain = self.chain.lock().unwrap().clone();

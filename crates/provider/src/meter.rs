@@ -2,7 +2,8 @@
 //!
 //! Upon readiness, and at every interval: a receipt over the running time so far, with the samples
 //! since the last one both sides have. Upon the renter key's signature: it is written down. Upon
-//! silence, or the deal's expiry: `pace` says when to hold the work and when to give up. Upon a stop,
+//! silence, or the deal's expiry: `pace` says when to hold the work and when to give up. While it may
+//! run it is told so each second; work that is not told for `grace` holds itself. Upon a stop,
 //! from the gateway or from the chain: the work is ended. Upon the end of the run: `conclude`.
 //!
 //! Invariant: time is the sandbox's own count of running time, never wall time; nothing is billed
@@ -47,6 +48,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 const BREATH: Duration = Duration::from_millis(5);
 /// The longest time between two looks.
 const SELDOM: Duration = Duration::from_secs(1);
+/// How often work that runs is told to go on, lest it hold itself.
+const ATTEND_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of a run beyond the facts; found again after a restart.
 pub(crate) struct Watch {
@@ -62,6 +65,8 @@ pub(crate) struct Watch {
     held_since: Option<Duration>,
     /// When the next receipt is due.
     due: Instant,
+    /// When the run is told again to go on.
+    attend: Instant,
     looked: Instant,
     /// The chain's time.
     heads: watch::Receiver<Head>,
@@ -189,6 +194,7 @@ impl Watch {
             reachable_since: shop.gateway.is_connected().then_some(progress.elapsed),
             held_since: None,
             due: Instant::now(),
+            attend: Instant::now(),
             looked: Instant::now(),
             heads: shop.world.settlement.heads(),
             _prints: prints,
@@ -225,7 +231,7 @@ impl Watch {
 
     /// Let the run go on, hold it, or end it.
     async fn keep_pace(
-        &self,
+        &mut self,
         shop: &Workshop,
         it: &Leased,
         phase: &sandbox::Phase,
@@ -246,7 +252,12 @@ impl Watch {
         let wanted = pace(&moment, terms, limit, &config.rules, config.policy.patience);
         let told = match (wanted, phase) {
             (Pace::Hold, sandbox::Phase::Running) => self.run.pause().await,
-            (Pace::Go, sandbox::Phase::Paused) => self.run.resume().await,
+            (Pace::Go, phase)
+                if *phase == sandbox::Phase::Paused || self.attend <= Instant::now() =>
+            {
+                self.attend = Instant::now() + ATTEND_EVERY;
+                self.run.resume().await
+            }
             (Pace::End(_), _) => self.run.stop(STOP_GRACE).await,
             _ => Ok(()),
         };

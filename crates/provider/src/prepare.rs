@@ -131,6 +131,8 @@ fn spec(it: &Leased) -> Option<Spec> {
     let limits = Limits {
         resources: Resources { disk: at_least_one(disk), ..reserved },
         time: work.time_limit,
+        // Nobody could be billed for more of it.
+        unattended: Some(it.agreement.terms.document.grace),
         output: at_least_one(work.output_limit),
         log: work.output_limit,
         ..Limits::default()

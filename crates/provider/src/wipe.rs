@@ -7,12 +7,13 @@ use std::{collections::BTreeSet, io, time::Duration};
 
 use market::{LeaseFact, LeaseStage};
 use primitives::{DealId, Digest};
+use tokio::time::timeout;
 
 use crate::{
     error::Error,
     inputs::blobs_of,
     line::{Line, Stride},
-    world::Workshop,
+    world::{AGAIN, Workshop},
 };
 
 pub(crate) async fn clean(shop: &Workshop, deal: DealId) -> Result<Stride, Error> {
@@ -54,7 +55,10 @@ async fn end(shop: &Workshop, deal: DealId) -> Result<(), Error> {
             // Whether it has ended cannot be read; a wipe that comes too early says so.
             return Ok(());
         }
-        run.changed().await.map_err(failed("watching a run"))?;
+        // Work that is held changes no more, so it is told again after a moment.
+        if let Ok(changed) = timeout(AGAIN, run.changed()).await {
+            changed.map_err(failed("watching a run"))?;
+        }
     }
 }
 

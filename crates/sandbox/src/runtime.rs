@@ -89,13 +89,14 @@ pub trait Run: Send + Sync {
     /// When the log cannot be read.
     async fn log(&self, stream: Stream, from: u64, most: usize) -> Result<Vec<u8>, Error>;
 
-    /// Hold the work and its clock. Seen in `progress` when done.
+    /// Hold the work and its clock until `resume`. Seen in `progress` when done.
     ///
     /// # Errors
     /// [`Error::NotRunning`] when there is nobody to tell.
     async fn pause(&self) -> Result<(), Error>;
 
-    /// Let paused work go on.
+    /// Let the work run, whoever held it. To be said again and again while it runs: work that hears
+    /// nothing for [`crate::Limits::unattended`] holds itself, and its clock.
     ///
     /// # Errors
     /// [`Error::NotRunning`] when there is nobody to tell.

@@ -121,8 +121,12 @@ struct Play {
 #[derive(Clone, Debug, Default)]
 struct Act {
     started: Option<Instant>,
-    /// Holds since readiness: from, and to unless it lasts.
-    holds: Vec<(Instant, Option<Instant>)>,
+    /// How long it runs after the last word.
+    unattended: Option<Duration>,
+    /// The last word of a watcher: when, and whether it was to hold.
+    word: Option<(Instant, bool)>,
+    /// Holds that ended by a word: from, and to.
+    holds: Vec<(Instant, Instant)>,
     /// When a stop was asked for, and when the grace ends.
     stopped: Option<Instant>,
     lost: Option<Instant>,
@@ -140,35 +144,53 @@ impl Act {
         self.started.map(|started| started + script.ready_after)
     }
 
-    /// The watch since readiness, as a real run would keep it; zero is readiness.
-    fn watch(&self, ready: Instant) -> Stopwatch {
+    /// Take a word: to hold, or to go on.
+    fn hear(&mut self, script: &Script, hold: bool, now: Instant) {
+        if let Some(from) = self.hold_from(script).filter(|from| *from < now) {
+            self.holds.push((from, now));
+        }
+        self.word = Some((now, hold));
+    }
+
+    /// From when it is held if nobody says anything more: told to, or left alone.
+    fn hold_from(&self, script: &Script) -> Option<Instant> {
+        let ready = self.ready(script)?;
+        match self.word {
+            Some((at, true)) => Some(at),
+            word => word.map_or(ready, |(at, _)| at.max(ready)).checked_add(self.unattended?),
+        }
+    }
+
+    /// The watch since readiness, as a real run would keep it until `until`; zero is readiness.
+    fn watch(&self, script: &Script, ready: Instant, until: Instant) -> Stopwatch {
         let since = |at: Instant| at.saturating_duration_since(ready);
         let mut watch = Stopwatch::start(Duration::ZERO);
         for (from, to) in &self.holds {
             watch.hold(since(*from));
-            if let Some(to) = to {
-                watch.release(since(*to));
-            }
+            watch.release(since(*to));
+        }
+        if let Some(from) = self.hold_from(script).filter(|from| *from <= until) {
+            watch.hold(since(from));
         }
         watch
     }
 
     /// The moment at which `elapsed` of running time is reached, if no further order comes.
-    fn reached(&self, ready: Instant, elapsed: Duration) -> Option<Instant> {
+    fn reached(&self, script: &Script, elapsed: Duration) -> Option<Instant> {
+        let ready = self.ready(script)?;
         let mut at = ready.checked_add(elapsed)?;
         for (from, to) in &self.holds {
             if *from <= at {
-                at = at.checked_add(to.as_ref()?.saturating_duration_since(*from))?;
+                at = at.checked_add(to.saturating_duration_since((*from).max(ready)))?;
             }
         }
-        Some(at)
+        Some(at).filter(|at| self.hold_from(script).is_none_or(|from| *at < from))
     }
 
     /// How it has ended by `now`, if it has: whatever came first.
     fn end(&self, script: &Script, spec: &Spec, now: Instant) -> Option<End> {
-        let ready = self.ready(script)?;
-        let own = script.ends_after.and_then(|after| self.reached(ready, after));
-        let limit = self.reached(ready, spec.limits.time.duration());
+        let own = script.ends_after.and_then(|after| self.reached(script, after));
+        let limit = self.reached(script, spec.limits.time.duration());
         let candidates = [
             (own, script.outcome, script.exit_code),
             (limit, Outcome::TimedOut, None),
@@ -188,7 +210,8 @@ impl Play {
     fn elapsed(&self, act: &Act, now: Instant) -> Option<(Instant, Duration)> {
         let ready = act.ready(&self.script).filter(|ready| *ready <= now)?;
         let until = act.end(&self.script, &self.spec, now).map_or(now, |end| end.at.min(now));
-        Some((ready, act.watch(ready).elapsed(until.saturating_duration_since(ready))))
+        let watch = act.watch(&self.script, ready, until);
+        Some((ready, watch.elapsed(until.saturating_duration_since(ready))))
     }
 
     /// The samples taken by `now`: at readiness, each second, and at the end.
@@ -234,7 +257,8 @@ impl Play {
         let (chain, beats) = self.beats(act, now);
         let last = beats.last().map(|beat| beat.sample).unwrap_or_default();
         let held = act.ready(&self.script).map_or(Duration::ZERO, |ready| {
-            act.watch(ready).held(end.at.saturating_duration_since(ready))
+            let watch = act.watch(&self.script, ready, end.at);
+            watch.held(end.at.saturating_duration_since(ready))
         });
         let output = self.script.outputs.values().map(|it| it.len() as u64).sum();
         Some(ExitRecord {
@@ -264,7 +288,7 @@ impl Play {
         match act.ready(&self.script) {
             None => Phase::Prepared,
             Some(ready) if ready > now => Phase::Starting,
-            Some(ready) if act.watch(ready).is_held() => Phase::Paused,
+            Some(ready) if act.watch(&self.script, ready, now).is_held() => Phase::Paused,
             Some(_) => Phase::Running,
         }
     }
@@ -278,8 +302,9 @@ impl Play {
         let running =
             running.chain(self.script.ends_after).chain([second, self.spec.limits.time.duration()]);
         running
-            .filter_map(|span| act.reached(ready, span))
+            .filter_map(|span| act.reached(&self.script, span))
             .chain([ready])
+            .chain(act.hold_from(&self.script))
             .chain(act.stopped)
             .filter(|at| *at > now)
             .min()
@@ -323,11 +348,13 @@ impl Runtime for Scripted {
         if let Some(refusal) = spec.complaint().or_else(|| script.refusal.clone()) {
             return Ok(Preparation::Refused(refusal));
         }
+        let unattended = spec.limits.unattended.map(|it| it.duration());
+        let act = Act { unattended, ..Act::default() };
         let play = Play {
             folder: folder.to_owned(),
             spec: spec.clone(),
             script,
-            act: Mutex::default(),
+            act: Mutex::new(act),
             orders: Notify::new(),
         };
         locked(&self.runs).insert(folder.to_owned(), Arc::new(play));
@@ -403,7 +430,8 @@ impl Run for Watched {
                 (spans[0], spans[1])
             }
             (_, Some(ready)) if ready <= now => {
-                let (watch, now) = (act.watch(ready), now.saturating_duration_since(ready));
+                let watch = act.watch(&self.play.script, ready, now);
+                let now = now.saturating_duration_since(ready);
                 (watch.elapsed(now), watch.held(now))
             }
             _ => (Duration::ZERO, Duration::ZERO),
@@ -442,19 +470,11 @@ impl Run for Watched {
     }
 
     async fn pause(&self) -> Result<(), Error> {
-        self.play.order(|act, now| {
-            if act.holds.last().is_none_or(|(_, to)| to.is_some()) {
-                act.holds.push((now, None));
-            }
-        })
+        self.play.order(|act, now| act.hear(&self.play.script, true, now))
     }
 
     async fn resume(&self) -> Result<(), Error> {
-        self.play.order(|act, now| {
-            if let Some((_, to @ None)) = act.holds.last_mut() {
-                *to = Some(now);
-            }
-        })
+        self.play.order(|act, now| act.hear(&self.play.script, false, now))
     }
 
     async fn stop(&self, _grace: Duration) -> Result<(), Error> {

@@ -3,8 +3,9 @@
 //! Upon start: leave the provider's session, take the lock of the run folder, say so to whoever
 //! waits, build the jail. Upon the program's `exec`: the clock starts, the first sample is taken.
 //! Each second: a sample, chained to the last. Upon output: it is appended to the log, up to its
-//! bound. Upon a line in `control` (`pause`, `resume`, `stop MILLISECONDS`): it is done. Upon a
-//! limit: the run is ended. Upon the end of the program: everything left is killed, the cgroup is
+//! bound. Upon a line in `control` (`pause`, `resume`, `stop MILLISECONDS`): it is done. Upon
+//! no line for as long as the spec lets work run unattended: the work and its clock are held, until
+//! the next line. Upon a limit: the run is ended. Upon the end of the program: everything left is killed, the cgroup is
 //! removed, and the exit record is written so that it survives a power cut; then the shim ends.
 //!
 //! Invariant: one thread, from the first instruction to the last; no wall clock; the run folder is

@@ -46,13 +46,16 @@ pub enum Root {
     Image(PathBuf),
 }
 
-/// Bounds of a run; each must be more than zero.
+/// Bounds of a run; each that is set must be more than zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Processor share, memory, and disk for the whole work folder.
     pub resources: Resources,
     /// Running time since readiness, pauses excluded.
     pub time: Seconds,
+    /// How long it runs after the last word of whoever watches it, before it holds itself; `None`
+    /// needs nobody.
+    pub unattended: Option<Seconds>,
     /// Sum of file lengths under `out`.
     pub output: Bytes,
     /// Most bytes kept of each of stdout and stderr; the rest is dropped and counted.
@@ -73,6 +76,7 @@ impl Default for Limits {
                 gpus: 0,
             },
             time: Seconds(3_600),
+            unattended: None,
             output: Bytes::gibi(1),
             log: Bytes::mebi(16),
             processes: 1_024,
@@ -127,6 +131,7 @@ impl Spec {
             ("memory", limits.resources.memory.0),
             ("disk", limits.resources.disk.0),
             ("time", limits.time.0),
+            ("time unattended", limits.unattended.map_or(1, |it| it.0)),
             ("output", limits.output.0),
             ("processes", limits.processes.into()),
             ("open files", limits.open_files.into()),
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_can_never_run_is_refused_with_its_cause() {
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 7] = [
             ("no program", |spec| spec.program.clear()),
             ("zero byte", |spec| spec.arguments.push("a\0b".to_owned())),
             ("name a variable", |spec| {
@@ -189,6 +194,7 @@ mod tests {
             ("graphics", |spec| spec.limits.resources.gpus = 1),
             ("limit of memory is zero", |spec| spec.limits.resources.memory = Bytes(0)),
             ("limit of time is zero", |spec| spec.limits.time = Seconds(0)),
+            ("unattended is zero", |spec| spec.limits.unattended = Some(Seconds(0))),
         ];
         assert_eq!(Spec::host("true", [""; 0]).complaint(), None);
         for (words, spoil) in cases {

@@ -131,6 +131,25 @@ impl House {
         }
     }
 
+    /// Live until both sides have signed for so much running time.
+    pub async fn live_until_signed(&mut self, wanted: &Submission, seconds: u64) {
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        while self.nudge(wanted).await.is_none() || self.signed_seconds() < seconds {
+            assert!(Instant::now() < deadline, "never signed for {seconds} s");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The processes of gateway and provider are killed, and come back after `span`.
+    pub async fn both_away(&mut self, span: Duration) {
+        self.gateway.log.crash();
+        self.town.network.crash(&self.gateway.peer);
+        self.workshop.kill(&self.town).await;
+        tokio::time::sleep(span).await;
+        self.gateway.restart(&self.town).await;
+        self.workshop.start(&self.town, &self.gateway).await;
+    }
+
     /// Until the provider has nothing left to do and everything free; a gateway that is down stays
     /// so.
     pub async fn rest(&mut self) {

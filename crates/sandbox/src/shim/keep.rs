@@ -75,8 +75,10 @@ struct Keeper<'a> {
     journal: Journal,
     meter: Meter,
     watch: Option<Stopwatch>,
-    /// Told to pause before there was anything to hold.
-    hold_at_once: bool,
+    /// Told to hold, perhaps before there was anything to hold.
+    told_to_hold: bool,
+    /// When somebody last said anything, or readiness.
+    attended: Duration,
     reason: Option<Reason>,
     failure: Option<(Step, Errno)>,
     close: Option<Close>,
@@ -105,7 +107,8 @@ impl<'a> Keeper<'a> {
             logs,
             journal,
             watch: None,
-            hold_at_once: false,
+            told_to_hold: false,
+            attended: Duration::ZERO,
             reason: None,
             failure: None,
             close: None,
@@ -142,11 +145,13 @@ impl<'a> Keeper<'a> {
     }
 
     fn run(mut self) -> io::Result<ExitRecord> {
-        while self.close.is_none() && self.failure.is_none() {
+        loop {
             self.wait()?;
+            if self.close.is_some() || self.failure.is_some() {
+                return self.finish();
+            }
             self.act(monotonic())?;
         }
-        self.finish()
     }
 
     /// Wait for the next thing to happen, and take in what did.
@@ -217,11 +222,11 @@ impl<'a> Keeper<'a> {
     /// The program runs: from here on time counts.
     fn begin(&mut self, at: Duration) -> io::Result<()> {
         self.watch = Some(Stopwatch::start(at));
+        self.attended = self.attended.max(at);
         self.due.sample = at + SAMPLE_EVERY;
         self.tell()?;
         let sample = self.meter.read(&self.cgroup, 0);
-        self.journal.append(sample)?;
-        if self.hold_at_once { self.pause(true, monotonic()) } else { Ok(()) }
+        self.journal.append(sample)
     }
 
     fn obey(&mut self, now: Duration) -> io::Result<()> {
@@ -232,9 +237,10 @@ impl<'a> Keeper<'a> {
             Err(error) => return Err(error.into()),
         };
         for line in String::from_utf8_lossy(&bytes[..length]).lines() {
+            self.attended = now;
             match line.split_once(' ').unwrap_or((line, "")) {
-                ("pause", _) => self.pause(true, now)?,
-                ("resume", _) => self.pause(false, now)?,
+                ("pause", _) => self.told_to_hold = true,
+                ("resume", _) => self.told_to_hold = false,
                 ("stop", grace) => {
                     let grace = Duration::from_millis(grace.parse().unwrap_or(0));
                     self.end(Reason::Stop, grace, now)?;
@@ -245,8 +251,20 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    fn pause(&mut self, hold: bool, now: Duration) -> io::Result<()> {
-        self.hold_at_once = hold;
+    /// Whether the work is to stand still: told to, or left alone. Work that is to end is neither.
+    fn is_to_hold(&self, now: Duration) -> bool {
+        let alone = self.alone_from().is_some_and(|from| from <= now);
+        self.reason.is_none() && (self.told_to_hold || alone)
+    }
+
+    /// When the work counts as left alone if nobody says anything more.
+    fn alone_from(&self) -> Option<Duration> {
+        let most = self.spec.limits.unattended?;
+        Some(self.attended.saturating_add(most.duration()))
+    }
+
+    /// Hold the work or let it go on.
+    fn keep_still(&mut self, hold: bool, now: Duration) -> io::Result<()> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         if watch.is_held() == hold {
             return Ok(());
@@ -269,7 +287,7 @@ impl<'a> Keeper<'a> {
             return Ok(());
         }
         self.reason = Some(reason);
-        self.pause(false, now)?;
+        self.keep_still(false, now)?;
         if grace.is_zero() {
             self.kill();
         } else {
@@ -291,6 +309,7 @@ impl<'a> Keeper<'a> {
         if self.due.kill.is_some_and(|due| due <= now) {
             self.kill();
         }
+        self.keep_still(self.is_to_hold(now), now)?;
         let Some(watch) = self.watch.filter(|watch| !watch.is_held()) else { return Ok(()) };
         let limit = self.spec.limits.time.duration();
         if watch.elapsed(now) >= limit {
@@ -336,6 +355,7 @@ impl<'a> Keeper<'a> {
             if self.reason.is_none() {
                 let left = self.spec.limits.time.duration().saturating_sub(watch.elapsed(now));
                 next = next.min(now.saturating_add(left)).min(self.due.measure);
+                next = next.min(self.alone_from().unwrap_or(Duration::MAX));
             }
             next = next.min(self.due.sample);
             if !self.cgroup.limits_memory() {

@@ -118,6 +118,20 @@ async fn work_that_is_held_dies_with_its_shim_too() {
 }
 
 #[tokio::test]
+async fn work_that_held_itself_may_still_say_its_last_words() {
+    let bench = Bench::new();
+    let farewell = "trap 'sleep 1.5; echo bye; exit 0' TERM; echo on";
+    let mut spec = shell(&format!("{farewell}; while :; do sleep 0.05; done"));
+    spec.limits.unattended = Some(primitives::Seconds(1));
+    let run = bench.start(&spec).await;
+    until(&*run, |progress| progress.phase == Phase::Paused).await;
+    run.stop(PATIENCE).await.expect("told");
+    let done = bench.finish(&*run).await;
+    assert_eq!(done.exit.ending.outcome, Outcome::Stopped);
+    assert_eq!(done.stdout, "on\nbye\n");
+}
+
+#[tokio::test]
 async fn a_run_is_started_once() {
     let bench = Bench::new();
     let run = bench.start(&shell("sleep 98764")).await;

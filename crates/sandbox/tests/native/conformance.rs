@@ -2,11 +2,13 @@
 
 use std::{path::Path, time::Duration};
 
+use primitives::Seconds;
 use sandbox::{
-    Chain, Error, Outcome, Phase, Preparation, Runtime, Script, Scripted, Spec, Spoken, Stream,
+    Chain, Error, Outcome, Phase, Preparation, Progress, Run, Runtime, Script, Scripted, Spec,
+    Spoken, Stream,
 };
 
-use crate::bench::{Bench, shell, text, until};
+use crate::bench::{Bench, PATIENCE, shell, text, until};
 
 const LONG: &str = "echo on; sleep 98767";
 const SHORT: &str = "echo on; echo 42 >out/answer; exit 3";
@@ -44,7 +46,7 @@ async fn conforms(runtime: &dyn Runtime, folder: &Path) {
     };
     assert!(runtime.adopt(folder).await.expect("looked").is_none());
     let mut zero = shell(SHORT);
-    zero.limits.time = primitives::Seconds(0);
+    zero.limits.time = Seconds(0);
     assert!(matches!(
         runtime.prepare(&zero, folder).await,
         Ok(Preparation::Refused(ending)) if ending.outcome == Outcome::Refused
@@ -98,4 +100,38 @@ async fn conforms(runtime: &dyn Runtime, folder: &Path) {
     assert_eq!(exit.ending.outcome, Outcome::Stopped);
     assert!(exit.paused_ms >= 40, "{exit:?}");
     runtime.wipe(folder).await.expect("wiped");
+
+    // Left alone it holds itself, whether it was told to or not, and goes on when told.
+    let alone = Seconds(1);
+    let mut spec = shell(LONG);
+    spec.limits.unattended = Some(alone);
+    let prepared = prepare(&spec).await;
+    let run = runtime.start(prepared).await.expect("started");
+    let held = until(&*run, |progress| progress.phase == Phase::Paused).await;
+    assert!(held.elapsed >= alone.duration(), "{held:?}");
+    run.pause().await.expect("told");
+    let still = passes(&*run, |progress| progress.paused > alone.duration() * 2).await;
+    assert_eq!((still.phase, still.elapsed), (Phase::Paused, held.elapsed));
+    run.resume().await.expect("told");
+    until(&*run, |progress| progress.phase == Phase::Running).await;
+    let again = until(&*run, |progress| progress.phase == Phase::Paused).await;
+    assert!(again.elapsed >= held.elapsed + alone.duration(), "{again:?}");
+    run.stop(Duration::ZERO).await.expect("told");
+    let progress = until(&*run, |progress| progress.exit().is_some()).await;
+    assert_eq!(progress.exit().map(|exit| exit.ending.outcome), Some(Outcome::Stopped));
+    runtime.wipe(folder).await.expect("wiped");
+}
+
+/// Look until time has passed that no change tells of.
+async fn passes(run: &dyn Run, reached: impl Fn(&Progress) -> bool) -> Progress {
+    let looking = async {
+        loop {
+            let progress = run.progress().await.expect("progress");
+            if reached(&progress) {
+                return progress;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.expect("time passes")
 }

@@ -159,28 +159,36 @@ async fn a_clock_stepped_by_an_hour_changes_no_bill() {
 async fn work_that_ran_on_while_both_sides_were_away_is_finished_and_paid() {
     let script = Script { ends_after: Some(Duration::from_secs(500)), ..script() };
     let mut house = House::begin(7, script).await;
-    let wanted = Wanted { time_limit: Seconds(900), ..Wanted::plain(1) };
-    let submission = house.renter.submission(&house.town, &house.gateway, &wanted);
-    let job = house.renter.order(&house.gateway, &submission).await.expect("a fair order");
-    loop {
-        let view = house.gateway.broker().job(job).expect("ordered");
-        house.renter.consent(&house.town, &house.gateway, &view).await.expect("fair terms");
-        let last = view.deal.as_ref().and_then(|deal| deal.last.as_ref());
-        if last.is_some_and(|last| last.receipt.document.seconds.0 >= 20) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    house.gateway.log.crash();
-    house.town.network.crash(&house.gateway.peer);
-    house.workshop.kill(&house.town).await;
-    tokio::time::sleep(Duration::from_secs(300)).await;
-    house.gateway.restart(&house.town).await;
-    house.workshop.start(&house.town, &house.gateway).await;
-    let deal = house.live_for(&wanted).await.deal.expect("placed");
+    let wanted = house.submission(&Wanted { time_limit: Seconds(900), ..Wanted::plain(1) });
+    house.live_until_signed(&wanted, 20).await;
+    house.both_away(Duration::from_secs(300)).await;
+    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
     assert_eq!((deal.state, deal.problem), ("settled", None));
     let receipt = deal.delivery.expect("delivered").receipt.document;
     assert_eq!(receipt.outcome, Outcome::Completed);
     house.rest().await;
     house.paid().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_time_when_both_sides_were_away_no_more_than_grace_is_billed() {
+    // Were it let alone, the work would end before anybody is back.
+    let script = Script { ends_after: Some(Duration::from_secs(200)), ..script() };
+    let mut house = House::begin(8, script).await;
+    let wanted = house.submission(&Wanted::plain(1));
+    house.live_until_signed(&wanted, 20).await;
+    let before = house.signed_seconds();
+    house.both_away(Duration::from_secs(300)).await;
+    house.live_until_signed(&wanted, before + 1).await;
+    let after = house.signed_seconds();
+    let rules = &house.town.profile.market;
+    assert!(after > before + rules.grace.0 / 2, "it ran on: {before} s, then {after} s");
+    let most = before + rules.receipt_interval.0 + rules.grace.0 + rules.clock_slack.0;
+    assert!(after <= most, "{before} s, then {after} s");
+    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    assert_eq!((deal.state, deal.problem), ("settled", None));
+    let receipt = deal.delivery.expect("delivered").receipt.document;
+    assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(200)));
+    house.rest().await;
+    assert_eq!(house.paid().await.0, charge(deal.agreement.terms.document.rate, 200));
 }

@@ -59,6 +59,26 @@ async fn an_unreachable_renter_gets_grace_before_work_is_held() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_holds_itself_when_its_provider_is_away_for_longer_than_grace() {
+    let mut hall = Hall::with(lasting(500)).await;
+    let bid = hall.place(&work()).await;
+    let deal = hall.deal(&bid);
+    hall.until_stage(deal, "running").await;
+    hall.pass(120).await;
+    assert!(!seconds(&hall).1, "attended to, it goes on");
+    hall.crash().await;
+    hall.pass(300).await;
+    hall.start().await;
+    hall.until("it is seen again", |hall| seconds(hall).0 > 0).await;
+    let (ran, _) = seconds(&hall);
+    assert!((180..=185).contains(&ran), "{ran}");
+    hall.until_over(deal).await;
+    let receipt = hall.gate.deal(deal).last.expect("a terminal receipt").document;
+    assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(500)));
+    assert!(hall.gate.all_faults().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_renter_that_vanished_is_given_up_and_pays_the_floor_and_grace() {
     let hall = Hall::with(lasting(3_000)).await;
     let bid = hall.place(&work()).await;

@@ -92,9 +92,9 @@ async fn as_nobody() {
     let run = bench.start(&spec).await;
     until(&*run, |progress| progress.stderr > 0 || progress.exit().is_some()).await;
     assert!(processes(&mark).len() <= 7, "bounded");
-    if run.progress().await.expect("progress").exit().is_none() {
-        run.stop(Duration::ZERO).await.expect("told");
-    }
+    // A shell that finds no room for another process may end at any moment.
+    let told = run.stop(Duration::ZERO).await;
+    assert!(matches!(told, Ok(()) | Err(Error::NotRunning { .. })), "{told:?}");
     bench.finish(&*run).await;
 
     let run = bench.start(&shell("while :; do echo x; sleep 0.02; done")).await;

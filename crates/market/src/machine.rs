@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use primitives::{Digest, Resources};
+use primitives::{Address, Digest, Resources};
 use serde::{Deserialize, Serialize};
 
 /// The file tree that a run sees as `/`.
@@ -39,7 +39,7 @@ pub struct Machine {
     pub isolation: BTreeSet<String>,
 }
 
-/// What a job needs of a machine.
+/// What a job needs of a machine, and of whom it is not rented.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wish {
@@ -59,6 +59,9 @@ pub struct Wish {
     pub region: Option<String>,
     /// The file tree the job runs on.
     pub root: Root,
+    /// Accounts of providers that are not to have the job.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub exclude: BTreeSet<Address>,
 }
 
 /// A dimension in which an offer can fail a wish.
@@ -83,6 +86,8 @@ pub enum Dimension {
     Region,
     /// The provider does not run this kind of root.
     Root,
+    /// A provider that the renter excludes.
+    Provider,
     /// Dearer than the order allows.
     Price,
     /// Another token.
@@ -92,14 +97,27 @@ pub enum Dimension {
 }
 
 impl Wish {
-    /// Every dimension in which `machine`, in `region`, fails this wish.
-    pub fn unmet_by(&self, machine: &Machine, region: &str) -> Vec<Dimension> {
+    /// These resources, on the system folders of whatever machine and provider has them.
+    pub const fn of(resources: Resources) -> Self {
+        Self {
+            resources,
+            os: None,
+            arch: None,
+            gpu_model: None,
+            region: None,
+            root: Root::Host,
+            exclude: BTreeSet::new(),
+        }
+    }
+
+    /// Every dimension in which `machine` of `provider`, in `region`, fails this wish.
+    pub fn unmet_by(&self, provider: Address, machine: &Machine, region: &str) -> Vec<Dimension> {
         let has = &machine.resources;
         let wants = &self.resources;
         let named = |wish: &Option<String>, is: Option<&str>| {
             wish.as_deref().is_none_or(|wish| is.is_some_and(|is| is.eq_ignore_ascii_case(wish)))
         };
-        let gpu_model = machine.gpu_models.as_deref().unwrap_or_default();
+        let gpu_models = machine.gpu_models.as_deref().unwrap_or_default();
         let checks = [
             (Dimension::Cpu, has.cpu >= wants.cpu),
             (Dimension::Memory, has.memory >= wants.memory),
@@ -107,14 +125,18 @@ impl Wish {
             (Dimension::Gpu, has.gpus >= wants.gpus),
             (
                 Dimension::GpuModel,
+                // Every one of them, for any of them may be reserved.
                 self.gpu_model.as_deref().is_none_or(|wish| {
-                    gpu_model.iter().any(|is| is.to_lowercase().contains(&wish.to_lowercase()))
+                    let wish = wish.to_lowercase();
+                    let mut models = gpu_models.iter().map(|is| is.to_lowercase());
+                    models.len() > 0 && models.all(|is| is.contains(&wish))
                 }),
             ),
             (Dimension::Os, named(&self.os, Some(&machine.os))),
             (Dimension::Architecture, named(&self.arch, Some(&machine.arch))),
             (Dimension::Region, named(&self.region, (!region.is_empty()).then_some(region))),
             (Dimension::Root, self.root != Root::Host || machine.host_root),
+            (Dimension::Provider, !self.exclude.contains(&provider)),
         ];
         checks.into_iter().filter(|(_, met)| !met).map(|(dimension, _)| dimension).collect()
     }

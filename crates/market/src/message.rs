@@ -302,6 +302,7 @@ pub fn check_bid(
     );
     let checks = [
         ("another renter", terms.renter == order.renter && terms.renter_key == order.renter_key),
+        ("a provider that is excluded", !request.wish.exclude.contains(&terms.provider)),
         ("another session", terms.session == order.session),
         ("another token", terms.token == order.token),
         ("another kind", terms.kind == order.kind),

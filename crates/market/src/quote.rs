@@ -100,7 +100,7 @@ fn assess(
     rules: &Rules,
     now: UnixSeconds,
 ) -> Result<Quoted, Vec<Dimension>> {
-    let mut unmet = inquiry.wish.unmet_by(&offer.machine, &offer.region);
+    let mut unmet = inquiry.wish.unmet_by(offer.provider, &offer.machine, &offer.region);
     if offer.token != inquiry.token {
         unmet.push(Dimension::Token);
     }

@@ -9,7 +9,8 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, builder::Styles};
 use clap_complete::Shell;
-use primitives::{Bytes, Millicores, Seconds, parse_bytes, parse_seconds};
+use market::Wish;
+use primitives::{Address, Bytes, Millicores, Resources, Seconds, parse_bytes, parse_seconds};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -95,21 +96,8 @@ pub(crate) struct RunFlags {
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Processor cores, such as 2 or 0.5
-    #[arg(long, value_name = "N", default_value = "1", value_parser = cores)]
-    pub(crate) cpus: Millicores,
-
-    /// Main memory, such as 512M or 2G
-    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size)]
-    pub(crate) memory: Bytes,
-
-    /// Scratch space, inputs and outputs included
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
-    pub(crate) disk: Bytes,
-
-    /// Whole graphics processors
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) gpus: u32,
+    #[command(flatten)]
+    pub(crate) wish: WishFlags,
 
     /// The most to pay, in dollars per hour [default: twice the cheapest offer]
     #[arg(long, value_name = "USD_PER_HOUR")]
@@ -207,6 +195,46 @@ pub(crate) enum JobCommand {
     },
 }
 
+/// The machine wished, and whose it is not to be.
+#[derive(Debug, Args)]
+pub(crate) struct WishFlags {
+    /// Processor cores, such as 2 or 0.5
+    #[arg(long, value_name = "N", default_value = "1", value_parser = cores)]
+    cpus: Millicores,
+
+    /// Main memory, such as 512M or 2G
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size)]
+    memory: Bytes,
+
+    /// Scratch space, inputs and outputs included
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
+    disk: Bytes,
+
+    /// Whole graphics processors
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    gpus: u32,
+
+    /// Their model, or a part of its name, such as H200
+    #[arg(long, value_name = "MODEL", requires = "gpus")]
+    gpu_model: Option<String>,
+
+    /// The account of a provider that is not to have the job; may be given several times
+    #[arg(long, value_name = "ACCOUNT")]
+    exclude: Vec<Address>,
+}
+
+impl WishFlags {
+    pub(crate) fn wish(&self) -> Wish {
+        let resources =
+            Resources { cpu: self.cpus, memory: self.memory, disk: self.disk, gpus: self.gpus };
+        Wish {
+            gpu_model: self.gpu_model.clone(),
+            exclude: self.exclude.iter().copied().collect(),
+            ..Wish::of(resources)
+        }
+    }
+}
+
 /// `plaza offer`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
@@ -222,18 +250,8 @@ pub(crate) enum OfferCommand {
     },
     /// What a machine like this would cost, cheapest first, and why other offers do not fit
     Quote {
-        /// Processor cores
-        #[arg(long, value_name = "N", default_value = "1", value_parser = cores)]
-        cpus: Millicores,
-        /// Main memory
-        #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size)]
-        memory: Bytes,
-        /// Scratch space
-        #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
-        disk: Bytes,
-        /// Whole graphics processors
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        gpus: u32,
+        #[command(flatten)]
+        wish: WishFlags,
         /// The most to pay, in dollars per hour
         #[arg(long, value_name = "USD_PER_HOUR")]
         max_price: Option<String>,
@@ -451,7 +469,8 @@ mod tests {
         assert!(!typed.json);
         let Command::Run(flags) = typed.command else { panic!("a run was typed") };
         assert_eq!(flags.command, ["ls", "--json", "-l"]);
-        assert_eq!(flags.cpus, Millicores(2_000));
+        let wish = flags.wish.wish();
+        assert_eq!(wish.resources.cpu, Millicores(2_000));
     }
 
     #[test]

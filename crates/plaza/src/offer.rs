@@ -1,12 +1,7 @@
 //! `plaza offer`: look at what is for rent and what it costs.
 
 use api::Listed;
-use market::{
-    Wish,
-    machine::Root,
-    quote::{Inquiry, Quote},
-};
-use primitives::Resources;
+use market::quote::{Inquiry, Quote};
 use serde_json::json;
 
 use crate::{
@@ -23,18 +18,10 @@ pub(crate) async fn offer(config: &Config, command: &OfferCommand) -> Result<()>
     match command {
         OfferCommand::List => list(config, &reached).await,
         OfferCommand::View { offer } => view(config, &reached, offer).await,
-        OfferCommand::Quote { cpus, memory, disk, gpus, max_price, timeout } => {
-            let resources = Resources { cpu: *cpus, memory: *memory, disk: *disk, gpus: *gpus };
+        OfferCommand::Quote { wish, max_price, timeout } => {
             let network = &reached.network.descriptor;
             let inquiry = Inquiry {
-                wish: Wish {
-                    resources,
-                    os: None,
-                    arch: None,
-                    gpu_model: None,
-                    region: None,
-                    root: Root::Host,
-                },
+                wish: wish.wish(),
                 time_limit: timeout.unwrap_or(network.profile.market.time_limit),
                 max_rate: budget(max_price.as_deref(), &reached)?,
                 token: network.contracts.token,

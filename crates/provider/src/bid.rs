@@ -162,13 +162,14 @@ fn objection(request: &BidRequest, standing: &Standing<'_>, job: JobId) -> Optio
         ("the time limit is longer than this provider takes", order.time_limit <= longest),
         ("this renter holds too many unanswered bids", standing.unanswered < rules.bids_per_renter),
     ];
-    let unmet = request.wish.unmet_by(&offer.machine, &offer.region);
+    let unmet = request.wish.unmet_by(offer.provider, &offer.machine, &offer.region);
     let failed = checks.into_iter().find(|(_, holds)| !holds).map(|(why, _)| why.to_owned());
     failed.or_else(|| unmet.first().map(unmet_words))
 }
 
 fn unmet_words(dimension: &Dimension) -> String {
     let what = match dimension {
+        Dimension::Provider => return "the renter excludes this provider".to_owned(),
         Dimension::Cpu => "fewer processor cores than wished",
         Dimension::Memory => "less memory than wished",
         Dimension::Disk => "less disk than wished",

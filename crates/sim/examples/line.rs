@@ -22,7 +22,7 @@ use std::{
 };
 
 use market::{
-    Machine, Offer, Root, Rules, Wish,
+    Machine, Offer, Rules, Wish,
     quote::{Inquiry, quote},
 };
 use primitives::{
@@ -155,17 +155,13 @@ fn quotes() {
         (0..OFFERS).map(|number| (Digest::of(&number.to_be_bytes()), offer(number))).collect();
     let inquiry = Inquiry {
         wish: Wish {
-            resources: Resources {
+            os: Some("linux".to_owned()),
+            ..Wish::of(Resources {
                 cpu: Millicores::cores(4),
                 memory: Bytes::gibi(8),
                 disk: Bytes::gibi(10),
                 gpus: 0,
-            },
-            os: Some("linux".to_owned()),
-            arch: None,
-            gpu_model: None,
-            region: None,
-            root: Root::Host,
+            })
         },
         time_limit: Seconds(3_600),
         max_rate: Rate::per_hour(900_000),

@@ -2,7 +2,7 @@
 
 use broker::{JobView, Refusal};
 use market::{
-    Kind, Root, Signed, Wish, Work,
+    Kind, Signed, Wish, Work,
     document::{Consent, Order},
     fact::Submission,
     work::salted,
@@ -56,19 +56,12 @@ impl Renter {
 
     /// The signed order for what is wanted, with its content.
     pub fn submission(&self, town: &Town, gateway: &Gateway, wanted: &Wanted) -> Submission {
-        let wish = Wish {
-            resources: Resources {
-                cpu: Millicores::cores(1),
-                memory: Bytes::gibi(1),
-                disk: Bytes::gibi(1),
-                gpus: 0,
-            },
-            os: None,
-            arch: None,
-            gpu_model: None,
-            region: None,
-            root: Root::Host,
-        };
+        let wish = Wish::of(Resources {
+            cpu: Millicores::cores(1),
+            memory: Bytes::gibi(1),
+            disk: Bytes::gibi(1),
+            gpus: 0,
+        });
         let work = Work {
             command: wanted.command.clone(),
             env: Default::default(),

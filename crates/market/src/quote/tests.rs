@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use primitives::{B256, BasisPoints, Bytes, Millicores, PeerId};
 
 use super::*;
-use crate::machine::Root;
 
 const TOKEN: Address = Address::repeat_byte(5);
 const NOW: UnixSeconds = UnixSeconds(100);
@@ -41,18 +40,11 @@ fn offer(cores: u64, dollars: u128) -> Offer {
 
 fn inquiry(cores: u64, memory: u64) -> Inquiry {
     Inquiry {
-        wish: Wish {
-            resources: Resources {
-                cpu: Millicores::cores(cores),
-                memory: Bytes::gibi(memory),
-                ..Resources::default()
-            },
-            os: None,
-            arch: None,
-            gpu_model: None,
-            region: None,
-            root: Root::Host,
-        },
+        wish: Wish::of(Resources {
+            cpu: Millicores::cores(cores),
+            memory: Bytes::gibi(memory),
+            ..Resources::default()
+        }),
         time_limit: Seconds(3_600),
         max_rate: None,
         token: TOKEN,
@@ -114,6 +106,36 @@ fn what_is_unknown_never_satisfies_a_wish() {
     let answer = ask(&[offer(4, 4)], &wanting);
     let expected = [(Dimension::Region, 1), (Dimension::GpuModel, 1)];
     assert_eq!(answer.rejected, expected.into_iter().collect());
+}
+
+#[test]
+fn a_model_wished_is_that_of_every_graphics_processor() {
+    let mut wanting = inquiry(1, 1);
+    wanting.wish.resources.gpus = 1;
+    wanting.wish.gpu_model = Some("h200".into());
+    let with = |models: &[&str]| {
+        let mut offer = offer(4, 4);
+        offer.machine.resources.gpus = u32::try_from(models.len()).expect("few");
+        offer.machine.gpu_models = Some(models.iter().map(|it| (*it).to_owned()).collect());
+        offer
+    };
+    let answer = ask(&[with(&["NVIDIA H200", "NVIDIA H200"])], &wanting);
+    assert_eq!(answer.ranked[0].resources.gpus, 1);
+    assert_eq!(answer.ranked[0].rate.units_per_hour(), 2_000_000, "one of two");
+    let answer = ask(&[with(&["NVIDIA H200", "NVIDIA L4"]), with(&[])], &wanting);
+    let expected = [(Dimension::Gpu, 1), (Dimension::GpuModel, 2)];
+    assert_eq!(answer.rejected, expected.into_iter().collect());
+}
+
+#[test]
+fn an_excluded_provider_serves_nobody_who_excludes_it() {
+    let mut picky = inquiry(1, 1);
+    let (one, mut other) = (offer(4, 4), offer(4, 5));
+    other.provider = Address::repeat_byte(0x99);
+    picky.wish.exclude.insert(one.provider);
+    let answer = ask(&[one, other.clone()], &picky);
+    assert_eq!(answer.rejected, [(Dimension::Provider, 1)].into_iter().collect());
+    assert_eq!(answer.ranked[0].provider, other.provider);
 }
 
 #[test]

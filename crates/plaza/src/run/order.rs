@@ -4,14 +4,14 @@
 //! and a machine that nobody offers are told before anything is sent.
 
 use market::{
-    Order, Rules, Signed, Wish, Work,
+    Order, Rules, Signed, Work,
     document::Kind,
     fact::Submission,
-    machine::{Dimension, Root},
+    machine::Dimension,
     quote::{Inquiry, Quote, Quoted},
     work::salted,
 };
-use primitives::{Amount, B256, Bytes, Digest, JobId, Key, Rate, Resources, Seconds, UnixSeconds};
+use primitives::{Amount, B256, Bytes, Digest, JobId, Key, Rate, Seconds, UnixSeconds};
 use store::{Source, TreeLimits, pack, store_tree};
 
 use crate::{
@@ -95,20 +95,11 @@ fn dimension_word(dimension: Dimension) -> String {
 }
 
 fn work(flags: &RunFlags, rules: &Rules) -> Work {
-    let resources =
-        Resources { cpu: flags.cpus, memory: flags.memory, disk: flags.disk, gpus: flags.gpus };
     Work {
         command: flags.command.clone(),
         env: flags.env.iter().cloned().collect(),
         inputs: None,
-        wish: Wish {
-            resources,
-            os: None,
-            arch: None,
-            gpu_model: None,
-            region: None,
-            root: Root::Host,
-        },
+        wish: flags.wish.wish(),
         time_limit: flags.timeout.unwrap_or(rules.time_limit),
         output_limit: flags.output_limit.unwrap_or(rules.output_limit),
     }

@@ -45,14 +45,7 @@ impl Case {
             host_root: true,
             isolation: Default::default(),
         };
-        let wish = Wish {
-            resources: resources(2, 16),
-            os: Some("linux".into()),
-            arch: None,
-            gpu_model: None,
-            region: None,
-            root: Root::Host,
-        };
+        let wish = Wish { os: Some("linux".into()), ..Wish::of(resources(2, 16)) };
         let calendar = Calendar::new(machine.resources);
         let order = Order {
             renter: renter().address(),
@@ -166,6 +159,10 @@ fn a_bid_is_what_a_broker_checks_it_to_be() {
     let latest = NOW.plus(Seconds(60));
     let checked = check_bid(&request, &bid, &ESCROW, proposal.job, BasisPoints(250), latest);
     assert_eq!(checked, Ok(()));
+    let mut unwanted = request.clone();
+    unwanted.wish.exclude.insert(terms.provider);
+    let checked = check_bid(&unwanted, &bid, &ESCROW, proposal.job, BasisPoints(250), latest);
+    assert_eq!(checked, Err("the bid has a provider that is excluded".to_owned()));
     assert_eq!(case.calendar.count(NOW), 1);
 }
 
@@ -229,7 +226,7 @@ fn no_more_leases_than_the_owner_allows() {
 
 #[test]
 fn every_order_that_is_none_of_ours_is_refused_with_its_reason() {
-    let cases: [(&str, Spoil); 14] = [
+    let cases: [(&str, Spoil); 15] = [
         ("has expired", |it| it.order.expiry = NOW),
         ("another gateway", |it| it.order.gateway = Address::ZERO),
         ("not the one that was ordered", |it| it.wish.os = None),
@@ -246,6 +243,10 @@ fn every_order_that_is_none_of_ours_is_refused_with_its_reason() {
         ("to be put aside", |it| it.funds = [Amount::new(2_159_999).expect("small"); 2]),
         ("no images", |it| {
             it.wish.root = Root::Image(Digest::of(b"image"));
+            it.order.resources = salted(SALT, &it.wish);
+        }),
+        ("excludes this provider", |it| {
+            it.wish.exclude.insert(it.offer.provider);
             it.order.resources = salted(SALT, &it.wish);
         }),
         ("another architecture", |it| {

@@ -80,3 +80,25 @@ fn every_refusal_names_line_and_field() {
         assert!(why.contains(words), "{text}: {why}");
     }
 }
+
+#[test]
+fn every_policy_that_we_publish_is_read_and_explains_itself() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policies");
+    let mut read = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("published policies").flatten() {
+        let text = std::fs::read_to_string(entry.path()).expect("a text");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let policy = Policy::parse(&text, 6).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(text.starts_with("# "), "{name} says first what it is for");
+        read.push((name, policy));
+    }
+    read.sort_by(|one, other| one.0.cmp(&other.0));
+    let [(_, friends), (_, graphics), (_, home)] = &read[..] else { panic!("{read:?}") };
+    let machine =
+        Resources { cpu: Millicores::cores(32), memory: Bytes::gibi(512), disk: Bytes(0), gpus: 4 };
+    assert_eq!(graphics.rate_of(&graphics.part_of(&machine)), Some(rate(9_152_000)));
+    assert_eq!(home.part_of(&machine).gpus, 0);
+    assert!(friends.allow.iter().all(|account| friends.serves(*account)));
+    assert!(friends.deny.iter().all(|account| !friends.serves(*account)));
+    assert!(!friends.serves(Address::repeat_byte(1)));
+}

@@ -16,7 +16,6 @@ use market::{
     document::{Act, Command, Consent, Kind},
     escrow::Windows,
     fact::Closing,
-    machine::Root,
     message::{Assignment, Bid, BidAnswer, BidRequest, CommandAnswer, Instruction, ToProvider},
     work::salted,
 };
@@ -120,19 +119,12 @@ pub(super) fn machine() -> Machine {
 }
 
 pub(super) fn wish() -> Wish {
-    Wish {
-        resources: Resources {
-            cpu: Millicores::cores(2),
-            memory: Bytes::gibi(4),
-            disk: Bytes::gibi(10),
-            gpus: 0,
-        },
-        os: None,
-        arch: None,
-        gpu_model: None,
-        region: None,
-        root: Root::Host,
-    }
+    Wish::of(Resources {
+        cpu: Millicores::cores(2),
+        memory: Bytes::gibi(4),
+        disk: Bytes::gibi(10),
+        gpus: 0,
+    })
 }
 
 pub(super) fn work() -> Work {

@@ -14,6 +14,8 @@ pub(crate) async fn balance_view(
         Problem::malformed(format!("'{name}' is no account: expected 0x and 40 hexadecimal digits"))
     })?;
     let token = world.descriptor.contracts.token;
+    // Whoever asks may have moved money just now.
+    world.settlement.head().await?;
     let found = world.settlement.balances(token, account).await?;
     Ok(Json(Balance { account, wallet: found.wallet, escrow: found.escrow }))
 }

@@ -51,7 +51,7 @@ impl Book {
         if offer.token != world.token {
             return Err(format!("the offer asks for token {}, which is not listed", offer.token));
         }
-        match world.settlement.is_authorised(offer.provider, offer.provider_key).await {
+        match is_authorised(world, offer).await {
             Ok(true) => {}
             Ok(false) => {
                 return Err(format!(
@@ -118,4 +118,11 @@ impl Book {
         // Every critical section leaves the map whole, so a panic elsewhere spoils nothing.
         self.offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the chain knows the offer's key as its provider's, by now: newcomers come straight from
+/// there, and may have seen a block that we have not.
+async fn is_authorised(world: &World, offer: &Offer) -> Result<bool, settlement::Error> {
+    world.settlement.head().await?;
+    world.settlement.is_authorised(offer.provider, offer.provider_key).await
 }

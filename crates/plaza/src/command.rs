@@ -326,6 +326,7 @@ pub(crate) enum WalletCommand {
     after_help = "Examples:
   plaza network view --descriptor > network.json    (on the gateway's machine)
   plaza provider --join network.json --policy policy.toml
+  plaza provider --join network.json --rpc https://node.example --fees-from coins.key
   plaza provider status
   plaza provider withdraw"
 )]
@@ -340,6 +341,24 @@ pub(crate) struct ProviderFlags {
     /// How to price this machine and how much of it to offer
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) chain: ChainFlags,
+}
+
+/// The variable that stands for `--rpc`: whatever is typed, others on this machine can read.
+pub(crate) const RPC: &str = "PLAZA_RPC";
+
+/// How a chain of somebody else's is reached, and who pays its fees.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ChainFlags {
+    /// The JSON-RPC of the chain to be on [default: a chain of its own, or through the gateway]
+    #[arg(long, value_name = "URL", env = RPC, hide_env_values = true)]
+    pub(crate) rpc: Option<String>,
+
+    /// A file with a private key, whose account gives ours the coin for the chain's own fees
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fees_from: Option<PathBuf>,
 }
 
 /// What can be asked of a provider that runs.
@@ -378,6 +397,7 @@ pub(crate) enum NetworkCommand {
   plaza up
   plaza up --foreground --data /tmp/try
   plaza up --no-provider        (providers join from elsewhere)
+  plaza up --rpc https://node.example --fees-from coins.key       (on any EVM chain)
 
 The network stays until 'plaza down'; starting it again on the same data keeps everything.")]
 pub(crate) struct UpFlags {
@@ -402,9 +422,12 @@ pub(crate) struct UpFlags {
     #[arg(long, value_name = "FILE", conflicts_with = "no_provider")]
     pub(crate) policy: Option<PathBuf>,
 
-    /// The constitution of a new network: a preset's name or a file [default: local]
+    /// The constitution of a new network: a preset's name or a file [default: local; with --rpc: evm]
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) profile: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) chain: ChainFlags,
 
     /// Set by `plaza` itself when it starts a network in the background
     #[arg(long, hide = true)]

@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     client::Client,
-    command::UpFlags,
+    command::{ChainFlags, RPC, UpFlags},
     config::Config,
     failure::{Doing as _, Failure, Result},
     seat::{self, Occupant},
@@ -36,6 +36,8 @@ pub(crate) struct Reached {
 
 /// How long a network may take to answer after its start, on a slow and busy machine.
 const START: Duration = Duration::from_secs(60);
+/// How long where a chain of somebody else's has to call its contracts final first.
+const START_ELSEWHERE: Duration = Duration::from_secs(3_600);
 /// How long it may take to end.
 const END: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(15);
@@ -83,7 +85,9 @@ pub(crate) async fn start(config: &Config, flags: &UpFlags) -> Result<Reached> {
     let path = config.folder.path().join("start.lock");
     let queued = tokio::task::spawn_blocking(move || seat::queue(&path)).await;
     let _turn = queued.doing(|| "waiting for our turn to start a network".to_owned())??;
-    let until = Instant::now() + START;
+    let elsewhere = flags.chain.rpc.is_some() || config.folder.chain_url()?.is_some();
+    let patience = if elsewhere { START_ELSEWHERE } else { START };
+    let until = Instant::now() + patience;
     if let Some(reached) = find(config).await? {
         return Ok(reached);
     }
@@ -92,6 +96,11 @@ pub(crate) async fn start(config: &Config, flags: &UpFlags) -> Result<Reached> {
             "no network answers here: starting one in the background, in {} ('plaza down' ends it)",
             config.folder.shown()
         ));
+        if elsewhere {
+            config
+                .voice
+                .remark("its contracts count once their chain calls them final: wait a while");
+        }
         Some(spawn(config, flags)?)
     } else {
         // Somebody starts one in the foreground just now.
@@ -108,7 +117,7 @@ pub(crate) async fn start(config: &Config, flags: &UpFlags) -> Result<Reached> {
         }
         tokio::time::sleep(AGAIN).await;
     }
-    Err(dead(config, &format!("it does not answer after {} s", START.as_secs())))
+    Err(dead(config, &format!("it does not answer after {} s", patience.as_secs())))
 }
 
 /// End the network of this data folder; `None` when none runs.
@@ -146,6 +155,14 @@ fn spawn(config: &Config, flags: &UpFlags) -> Result<Child> {
     command.arg("--data").arg(config.folder.path()).args(["up", "--detached"]);
     if let Some(profile) = &flags.profile {
         command.args(["--profile", profile]);
+    }
+    if let Some(rpc) = &flags.chain.rpc {
+        // Not among the arguments, which others on this machine can read: it may hold a key.
+        command.env(RPC, rpc);
+    }
+    if let Some(file) = &flags.chain.fees_from {
+        let file = std::path::absolute(file).doing(|| format!("naming {}", file.display()))?;
+        command.arg("--fees-from").arg(file);
     }
     if let Some(port) = flags.port {
         command.args(["--port", &port.to_string()]);
@@ -197,6 +214,7 @@ impl UpFlags {
             no_provider: false,
             policy: None,
             profile: None,
+            chain: ChainFlags::default(),
             detached: false,
         }
     }

@@ -8,7 +8,9 @@
 //!   gateway/                a network of this machine ('plaza up')
 //!     lock, running.json    who runs it, and where it answers
 //!     network.json          the signed descriptor, by which others join
-//!     chain.redb            the chain
+//!     chain.redb            the chain, where it is our own
+//!     chain.url             where its JSON-RPC is, where it is somebody else's
+//!     chain.first           the block from which on there may be something of this network
 //!     facts.db blobs/ outputs/
 //!     chain.id profile.json api.port peer.address
 //!     owner.key account.key signer.key peer.key
@@ -86,6 +88,11 @@ impl Folder {
     /// The descriptor of the network of this machine.
     pub(crate) fn descriptor(&self) -> PathBuf {
         self.gateway().join("network.json")
+    }
+
+    /// Where the JSON-RPC of the network's chain is, if that is not our own.
+    pub(crate) fn chain_url(&self) -> Result<Option<String>> {
+        line(&self.gateway().join("chain.url"))
     }
 
     /// What the background process reports.

@@ -80,7 +80,7 @@ pub(crate) async fn serve(config: &Config, flags: &UpFlags) -> Result<()> {
 /// Open everything, from the chain upwards, as it was left.
 async fn open(config: &Config, flags: &UpFlags, place: &Path) -> Result<House> {
     let clock = Arc::new(SystemClock::new());
-    let ground = Ground::open(&config.folder, flags.profile.as_deref(), clock.clone()).await?;
+    let ground = Ground::open(&config.folder, flags, clock.clone()).await?;
     let peers = doors::for_providers(place, flags.peers, &ground.keys.peer).await?;
     let listener = doors::for_clients(place, flags.port).await?;
     let address = listener.local_addr().doing(|| "asking for our port".to_owned())?;
@@ -96,7 +96,8 @@ async fn open(config: &Config, flags: &UpFlags, place: &Path) -> Result<House> {
         let joining = Joining {
             descriptor: &descriptor,
             policy: flags.policy.as_deref(),
-            rpc: Some(Arc::new(ground.chain)),
+            rpc: Some(ground.rpc),
+            fees_from: flags.chain.fees_from.as_deref(),
         };
         let shop = seller::open(config, joining).await?;
         resources = resources.merge(shop.resources());
@@ -154,12 +155,11 @@ async fn assemble(
     peers: Arc<Peers>,
     clock: Arc<SystemClock>,
 ) -> Result<World> {
-    let (keys, inside) = (&ground.keys, &ground.chain);
+    let keys = &ground.keys;
     let opening = || "opening the gateway's stores".to_owned();
     let network = settlement::Network::of(descriptor);
     let pace = Pace::of(descriptor.profile.depth);
-    let rpc = Arc::new(inside.clone());
-    let settlement = Evm::open(rpc, network, keys.account.clone(), pace)
+    let settlement = Evm::open(ground.rpc.clone(), network, keys.account.clone(), pace)
         .await
         .doing(|| "opening the contracts".to_owned())?;
     let settlement = Arc::new(settlement);
@@ -186,13 +186,12 @@ async fn assemble(
         rules: profile.market.clone(),
         ready: Arc::default(),
     };
-    let tunnel = Arc::new(inside.clone());
-    let broker =
-        Broker::start(world, Some(tunnel)).await.doing(|| "reading the journal".to_owned())?;
-    let chain = inside.chain().clone();
+    let tunnel = ground.tunnel.clone();
+    let broker = Broker::start(world, Some(tunnel.clone())).await;
+    let broker = broker.doing(|| "reading the journal".to_owned())?;
     let rpc: api::Rpc = Arc::new(move |request| {
-        let chain = chain.clone();
-        Box::pin(async move { chain.handle(&request).await })
+        let tunnel = tunnel.clone();
+        Box::pin(async move { tunnel.answer(request).await })
     });
     Ok(World {
         broker,

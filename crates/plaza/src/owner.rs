@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn provider(config: &Config, flags: &ProviderFlags) -> Result<()> {
     match (&flags.command, &flags.join) {
         (Some(command), _) => ask(config, command).await,
-        (None, Some(join)) => seller::serve(config, join, flags.policy.as_deref()).await,
+        (None, Some(join)) => seller::serve(config, join, flags).await,
         (None, None) => {
             Err(Failure::new("no network is named").advise("name one: --join DESCRIPTOR"))
         }

@@ -15,15 +15,17 @@ use axum::Router;
 use market::Machine;
 use net::{Peers, Transport as _};
 use primitives::{Bytes, Clock as _, UnixSeconds};
-use profile::{Descriptor, Gateway};
+use profile::{Depth, Descriptor, Gateway};
 use provider::{Policy, Provider, for_sale};
 use sandbox::{Native, Runtime, Shim};
-use settlement::{Evm, Pace, Rpc};
+use settlement::{Evm, Http, Pace, Rpc};
 use store::{DiskBlobs, SqliteLog};
 use tokio::net::TcpListener;
 
 use crate::{
     clock::SystemClock,
+    coin::give_coin,
+    command::ProviderFlags,
     config::Config,
     ending::ending,
     failure::{Doing as _, Failure, Result},
@@ -39,7 +41,11 @@ pub(crate) const SHIM: &str = "shim";
 const BLOBS: Bytes = Bytes::gibi(256);
 /// How long a provider may take to have its offer in the book before it is left to try on its own.
 const LISTED: Duration = Duration::from_secs(10);
-/// How often a chain behind a tunnel is looked at.
+/// How long where its registration has to lie deep on a chain of somebody else's first.
+const LISTED_ELSEWHERE: Duration = Duration::from_secs(120);
+/// Gas for which a provider is given coin: it joins, withdraws, and now and then takes an exit.
+const FEES: u64 = 20_000_000;
+/// How often a network's own chain behind a tunnel is looked at.
 const POLL: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(10);
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
@@ -50,8 +56,10 @@ pub(crate) struct Joining<'a> {
     pub(crate) descriptor: &'a Descriptor,
     /// A price policy that replaces the one kept.
     pub(crate) policy: Option<&'a Path>,
-    /// The chain, where it is in this process; else it is reached through the gateway.
+    /// A way to the chain of our own; else it is reached through the gateway.
     pub(crate) rpc: Option<Arc<dyn Rpc>>,
+    /// Whose account gives ours the coin for the chain's own fees.
+    pub(crate) fees_from: Option<&'a Path>,
 }
 
 /// A provider at work in this process.
@@ -61,14 +69,23 @@ pub(crate) struct Shop {
     peers: Arc<Peers>,
     token: primitives::Address,
     seat: Seat,
+    patience: Duration,
 }
 
 /// `plaza provider --join`: offer this machine until the process is asked to end.
-pub(crate) async fn serve(config: &Config, join: &str, policy: Option<&Path>) -> Result<()> {
+pub(crate) async fn serve(config: &Config, join: &str, flags: &ProviderFlags) -> Result<()> {
     journal::begin(config, false)?;
     let mut end = ending()?;
     let descriptor = descriptor(join).await?;
-    let shop = open(config, Joining { descriptor: &descriptor, policy, rpc: None }).await?;
+    let rpc = flags.chain.rpc.as_deref().map(Http::new).transpose();
+    let rpc = rpc.doing(|| "reading the chain's URL".to_owned())?;
+    let joining = Joining {
+        descriptor: &descriptor,
+        policy: flags.policy.as_deref(),
+        rpc: rpc.map(|http| Arc::new(http) as Arc<dyn Rpc>),
+        fees_from: flags.chain.fees_from.as_deref(),
+    };
+    let shop = open(config, joining).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.doing(|| "listening for the owner's commands".to_owned())?;
     let address = listener.local_addr().doing(|| "asking for our port".to_owned())?;
@@ -97,7 +114,7 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
         return Err(Failure::new(format!("a provider runs in {} already", config.folder.shown()))
             .advise("look at it: plaza provider status; start another with another --data DIR"));
     };
-    let Joining { descriptor, policy, rpc } = joining;
+    let Joining { descriptor, policy, rpc, fees_from } = joining;
     let text = serde_json::to_string_pretty(descriptor).expect("plain data with string keys");
     folder::write(&place.join("network.json"), &text)?;
     let policy = keep_policy(&place, policy, descriptor.contracts.token_decimals)?;
@@ -118,8 +135,12 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
         }
     };
     let account = folder::key(&place.join("account.key"))?;
+    give_coin(&rpc, fees_from, &[(account.address(), FEES)]).await?;
     let network = settlement::Network::of(descriptor);
-    let pace = Pace { poll: POLL, ..Pace::of(descriptor.profile.depth) };
+    let (pace, patience) = match descriptor.profile.depth {
+        own @ Depth::Blocks(0) => (Pace { poll: POLL, ..Pace::of(own) }, LISTED),
+        depth => (Pace::of(depth), LISTED_ELSEWHERE),
+    };
     let chain = Evm::open(rpc, network, account.clone(), pace).await;
     let chain = Arc::new(chain.doing(|| "opening the contracts".to_owned())?);
 
@@ -139,7 +160,7 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     let provider = Provider::start(world, config).await;
     let provider = Arc::new(provider.doing(|| "reading the provider's journal".to_owned())?);
     let token = descriptor.contracts.token;
-    Ok(Shop { provider, settlement: chain, peers, token, seat })
+    Ok(Shop { provider, settlement: chain, peers, token, seat, patience })
 }
 
 /// What of this machine is for sale, as far as its walls really stand.
@@ -208,7 +229,7 @@ impl Shop {
                 tokio::time::sleep(AGAIN).await;
             }
         };
-        if tokio::time::timeout(LISTED, listed).await.is_err() {
+        if tokio::time::timeout(self.patience, listed).await.is_err() {
             let problem = self.provider.status().problem;
             tracing::warn!(?problem, "the offer is not in the book yet; trying on");
         }

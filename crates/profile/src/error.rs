@@ -13,7 +13,7 @@ pub enum Error {
         source: toml::de::Error,
     },
     /// No such preset.
-    #[error("there is no preset '{0}'; the presets are: local")]
+    #[error("there is no preset '{0}'; the presets are: evm, local")]
     NoPreset(String),
     /// Not the right shape.
     #[error("reading the network's descriptor")]

@@ -39,9 +39,13 @@ pub enum Depth {
     Finalized,
 }
 
-/// Chain ids from this range mark a network as local: play money, demo keys allowed.
+/// Chain ids from this range mark a network of our own as local: play money, demo keys allowed.
 pub const LOCAL_CHAIN_IDS: std::ops::Range<u64> = 7_700_000_000..7_800_000_000;
 
+/// Chain ids that the tools of developers use for chains that last as long as their process.
+const DEVELOPERS: [u64; 2] = [1_337, 31_337];
+
+const EVM: &str = include_str!("../../../profiles/evm.toml");
 const LOCAL: &str = include_str!("../../../profiles/local.toml");
 
 impl Profile {
@@ -51,6 +55,7 @@ impl Profile {
     /// When there is none.
     pub fn preset(name: &str) -> Result<Self, Error> {
         match name {
+            "evm" => Self::parse("evm", EVM),
             "local" => Self::parse("local", LOCAL),
             other => Err(Error::NoPreset(other.to_owned())),
         }
@@ -72,7 +77,7 @@ impl Profile {
 
     /// Whether a chain id marks a local network.
     pub fn is_local(chain_id: u64) -> bool {
-        LOCAL_CHAIN_IDS.contains(&chain_id)
+        LOCAL_CHAIN_IDS.contains(&chain_id) || DEVELOPERS.contains(&chain_id)
     }
 }
 
@@ -89,8 +94,23 @@ mod tests {
 
     #[test]
     fn a_bid_may_be_accepted_as_long_as_the_escrow_allows() {
-        let local = Profile::preset("local").expect("a preset");
-        assert!(local.market.bid_lead < local.escrow.accept);
+        for name in ["evm", "local"] {
+            let preset = Profile::preset(name).expect("a preset");
+            assert!(preset.market.bid_lead < preset.escrow.accept, "{name}");
+            assert_eq!(preset.name, name);
+        }
+    }
+
+    #[test]
+    fn a_network_s_depth_is_a_number_of_blocks_or_a_word_of_the_chain_s() {
+        let with = |depth: &str| {
+            let text = EVM.replace("depth = { blocks = 3 }", &format!("depth = {depth}"));
+            Profile::parse("mine", &text).map(|profile| profile.depth)
+        };
+        assert_eq!(with("{ blocks = 12 }").expect("a depth"), Depth::Blocks(12));
+        assert_eq!(with("\"safe\"").expect("a depth"), Depth::Safe);
+        assert_eq!(with("\"finalized\"").expect("a depth"), Depth::Finalized);
+        assert!(with("\"soon\"").is_err());
     }
 
     #[test]

@@ -62,14 +62,24 @@ pub(crate) struct Order {
     pub(crate) reply: oneshot::Sender<Result<Landed, Error>>,
 }
 
-/// Who has spent a nonce.
-enum Spent {
-    /// Nobody.
-    Not,
-    /// The flight it was given to, or nobody can say yet.
+/// How far a transaction has come.
+enum Seen {
+    /// It is in no block.
+    Nowhere,
+    /// It is in a block that could still be taken back.
     Sealed,
-    /// A transaction that was not sent from here.
-    ByAnother,
+    /// It is in a block at the network's depth.
+    Landed(Landed),
+}
+
+/// Whether a nonce was used by a transaction that is not ours, as far as can be seen.
+enum Spent {
+    /// It was not used.
+    Not,
+    /// It was, but a node may know that before it knows our receipt.
+    Lately,
+    /// It was, at the network's depth, where receipts are known.
+    ForGood,
 }
 
 /// Where a transaction ended.
@@ -101,6 +111,8 @@ struct Flight {
     forms: Vec<B256>,
     /// Whether the node has taken the newest form.
     taken: bool,
+    /// Whether it was seen in a block.
+    sealed: bool,
     ordered: Instant,
     sent: Instant,
     reply: Option<oneshot::Sender<Result<Landed, Error>>>,
@@ -114,7 +126,7 @@ impl Pace {
             Depth::Blocks(0) => {
                 Self { poll: Duration::from_millis(250), bump: seconds(10), answer: seconds(90) }
             }
-            Depth::Blocks(_) => Self { poll: seconds(2), bump: seconds(45), answer: seconds(600) },
+            Depth::Blocks(_) => Self { poll: seconds(1), bump: seconds(45), answer: seconds(600) },
             // Two epochs of Ethereum, and as much again while validators are missing.
             Depth::Safe | Depth::Finalized => {
                 Self { poll: seconds(4), bump: seconds(45), answer: seconds(1_800) }
@@ -228,9 +240,16 @@ impl Sender {
         }
         for nonce in self.flights.keys().copied().collect::<Vec<_>>() {
             let Some(mut flight) = self.flights.remove(&nonce) else { continue };
-            match self.landed(&flight).await {
-                Ok(Some(landed)) => flight.answer(Ok(landed)),
-                Ok(None) => {
+            match self.look_for(&flight).await {
+                Ok(Seen::Landed(landed)) => flight.answer(Ok(landed)),
+                Ok(Seen::Sealed) => {
+                    flight.sealed = true;
+                    flight.expire(self.pace.answer, "its block is not at the network's depth yet");
+                    self.flights.insert(nonce, flight);
+                }
+                Ok(Seen::Nowhere) => {
+                    // What was in a block and is not any more, its node may not have either.
+                    flight.taken &= !std::mem::take(&mut flight.sealed);
                     if self.resend(nonce, &mut flight).await {
                         self.flights.insert(nonce, flight);
                     }
@@ -244,20 +263,20 @@ impl Sender {
         }
     }
 
-    /// Where a flight ended, once that lies at the network's depth.
-    async fn landed(&self, flight: &Flight) -> Result<Option<Landed>, Error> {
+    /// How far a flight has come.
+    async fn look_for(&self, flight: &Flight) -> Result<Seen, Error> {
         for tx in flight.forms.iter().rev() {
             let Some(receipt) = self.node.receipt(*tx).await? else { continue };
             return self.at_depth(&receipt).await;
         }
-        Ok(None)
+        Ok(Seen::Nowhere)
     }
 
-    async fn at_depth(&self, receipt: &TransactionReceipt) -> Result<Option<Landed>, Error> {
+    async fn at_depth(&self, receipt: &TransactionReceipt) -> Result<Seen, Error> {
         let head = self.follower.sync().await?;
         let block = receipt.block();
         if block > head.number {
-            return Ok(None);
+            return Ok(Seen::Sealed);
         }
         let sealed = if block == head.number {
             Some(head)
@@ -266,12 +285,12 @@ impl Sender {
         };
         // A receipt of a block that another one has replaced says nothing.
         let Some(sealed) = sealed.filter(|sealed| sealed.hash == receipt.block_hash()) else {
-            return Ok(None);
+            return Ok(Seen::Nowhere);
         };
         if !receipt.succeeded() {
-            return Ok(Some(Landed::Reverted));
+            return Ok(Seen::Landed(Landed::Reverted));
         }
-        Ok(Some(Landed::Done(Mined { tx: receipt.tx(), block, at: sealed.time })))
+        Ok(Seen::Landed(Landed::Done(Mined { tx: receipt.tx(), block, at: sealed.time })))
     }
 
     /// Hand a flight over again if it is time to. False when its nonce is spent and it is not on
@@ -282,10 +301,10 @@ impl Sender {
             if flight.sent.elapsed() < self.pace.bump {
                 return true;
             }
-            match self.spent(nonce, flight).await {
+            match self.is_spent(nonce, flight).await {
                 Ok(Spent::Not) => {}
-                Ok(Spent::Sealed) | Err(_) => return true,
-                Ok(Spent::ByAnother) => {
+                Ok(Spent::Lately) | Err(_) => return true,
+                Ok(Spent::ForGood) => {
                     flight.lose("another transaction took its nonce");
                     return false;
                 }
@@ -310,22 +329,16 @@ impl Sender {
         true
     }
 
-    /// Who has spent the nonce of a flight that is not found at the network's depth.
-    async fn spent(&self, nonce: u64, flight: &Flight) -> Result<Spent, Error> {
+    /// Whether another transaction has the nonce of a flight that was not found.
+    async fn is_spent(&self, nonce: u64, flight: &Flight) -> Result<Spent, Error> {
         let account = self.key.address();
         if self.node.nonce(account, "latest").await? <= nonce {
             return Ok(Spent::Not);
         }
-        // Nodes may know a nonce before they know the receipts; at depth they know both.
-        if self.node.nonce(account, &self.follower.tag()).await? <= nonce {
-            return Ok(Spent::Sealed);
-        }
-        for tx in &flight.forms {
-            if self.node.receipt(*tx).await?.is_some() {
-                return Ok(Spent::Sealed);
-            }
-        }
-        Ok(Spent::ByAnother)
+        let deep = self.node.nonce(account, &self.follower.tag()).await?;
+        // It may have been sealed since it was looked for.
+        let by_another = deep > nonce && matches!(self.look_for(flight).await?, Seen::Nowhere);
+        Ok(if by_another { Spent::ForGood } else { Spent::Lately })
     }
 
     /// Where transactions that nobody here sees through keep the first of ours waiting for long,
@@ -361,6 +374,7 @@ impl Sender {
             raw,
             forms: vec![tx],
             taken: false,
+            sealed: false,
             ordered: now,
             sent: now,
             reply: None,

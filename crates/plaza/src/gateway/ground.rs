@@ -1,7 +1,8 @@
 //! What a network of this machine stands on: its keys, its chain, its contracts.
 //!
 //! Upon opening: what is there is found as it was; what is missing is made. The constitution is
-//! chosen once, when the network is made.
+//! chosen once, when the network is made, and so is whose chain it is on: its own, or one that is
+//! reached at a URL. That URL may change, the chain behind it may not.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,23 +12,29 @@ use std::{
 use alloy_primitives::U256;
 use chain::{Chain, GenesisAccount, Place};
 use net::TransportKey;
-use primitives::{Address, Amount, BasisPoints, Key};
-use profile::{LOCAL_CHAIN_IDS, Profile};
-use settlement::{Deployment, Plan, deploy};
+use primitives::{Address, Amount, B256, BasisPoints, Key};
+use profile::{Descriptor, LOCAL_CHAIN_IDS, Profile};
+use settlement::{Deployment, Http, Plan, Rpc, deploy, newest_block};
 
 use crate::{
     clock::SystemClock,
+    coin::{self, give_coin},
+    command::UpFlags,
     failure::{Doing as _, Failure, Result},
     folder::{self, Folder},
     random,
-    rpc::Inside,
+    rpc::{Inside, Outside},
 };
 
 /// What the demo wallet of a new local network has: 10,000 test dollars, which have six decimals.
 const DEMO_DOLLARS: u128 = 10_000 * 1_000_000;
 /// Native coin of the accounts that send transactions, so that every Ethereum tool is content.
 const COIN: u128 = 1_000_000_000_000_000_000_000;
-/// The highest fee a local network can ever ask.
+/// Gas for which a gateway on a chain of somebody else's is given coin: some five hundred deals.
+const GATEWAY_GAS: u64 = 150_000_000;
+/// Gas for its demo wallet, which sends deposits and withdrawals itself.
+const DEMO_GAS: u64 = 3_000_000;
+/// The highest fee a network can ever ask.
 const HIGHEST_FEE: BasisPoints = BasisPoints(1_000);
 
 /// Keys, chain and contracts, opened.
@@ -35,7 +42,9 @@ pub(crate) struct Ground {
     /// Who this network is.
     pub(crate) keys: Keys,
     /// Its chain.
-    pub(crate) chain: Inside,
+    pub(crate) rpc: Arc<dyn Rpc>,
+    /// The same for whoever asks in JSON.
+    pub(crate) tunnel: Arc<dyn broker::Tunnel>,
     /// Its contracts.
     pub(crate) deployment: Deployment,
     /// Its constitution.
@@ -57,18 +66,82 @@ pub(crate) struct Keys {
 }
 
 impl Ground {
-    /// Open the network in `folder`, or make it after the profile asked for.
+    /// Open the network in `folder`, or make it as asked.
     pub(crate) async fn open(
         folder: &Folder,
-        profile: Option<&str>,
+        flags: &UpFlags,
         clock: Arc<SystemClock>,
     ) -> Result<Self> {
         let place = folder.gateway();
         let keys = Keys::open(folder, &place)?;
-        let chain = open_chain(&place, &keys, clock)?;
-        let (deployment, profile) = set_up(&place, &keys, profile, &chain).await?;
-        Ok(Self { keys, chain, deployment, profile })
+        let elsewhere = elsewhere(folder, flags.chain.rpc.as_deref())?;
+        let usual = if elsewhere.is_some() { "evm" } else { "local" };
+        let profile = constitution(&place.join("profile.json"), flags.profile.as_deref(), usual)?;
+        let mut plan = plan(&keys, &profile);
+        let (rpc, tunnel): (Arc<dyn Rpc>, Arc<dyn broker::Tunnel>) = match elsewhere {
+            None => {
+                let inside = open_chain(&place, &keys, clock)?;
+                (Arc::new(inside.clone()), Arc::new(inside))
+            }
+            Some(url) => {
+                let http = Http::new(&url).doing(|| "reading the chain's URL".to_owned())?;
+                let rpc: Arc<dyn Rpc> = Arc::new(http);
+                plan.first_block = first_block(&place, &rpc).await?;
+                let wanted = [
+                    (keys.owner.address(), plan.gas()),
+                    (keys.account.address(), GATEWAY_GAS),
+                    (keys.demo.address(), DEMO_GAS),
+                ];
+                give_coin(&rpc, flags.chain.fees_from.as_deref(), &wanted).await?;
+                (rpc.clone(), Arc::new(Outside::new(rpc)))
+            }
+        };
+        let deployment = deploy(rpc.clone(), &keys.owner, &plan).await.map_err(|error| {
+            coin::advise(Failure::new("setting up the contracts").because(&error), &error)
+        })?;
+        same_chain(folder, deployment.genesis)?;
+        Ok(Self { keys, rpc, tunnel, deployment, profile })
     }
+}
+
+/// Where a chain of somebody else's is reached, if the network is on one: as asked, else as kept.
+fn elsewhere(folder: &Folder, asked: Option<&str>) -> Result<Option<String>> {
+    let Some(asked) = asked else { return folder.chain_url() };
+    let place = folder.gateway();
+    if place.join("chain.redb").exists() {
+        return Err(Failure::new("the network here is on a chain of its own, which never changes")
+            .advise("make a new network in another folder: --data DIR"));
+    }
+    folder::write(&place.join("chain.url"), asked)?;
+    Ok(Some(asked.to_owned()))
+}
+
+/// The block that was the newest before the network was first set up.
+async fn first_block(place: &Path, rpc: &Arc<dyn Rpc>) -> Result<u64> {
+    let path = place.join("chain.first");
+    let newest = match folder::line(&path)? {
+        Some(_) => 0,
+        None => newest_block(rpc.clone()).await.doing(|| "asking the chain".to_owned())?,
+    };
+    let kept = folder::secret(&path, || newest.to_string())?;
+    kept.parse().doing(|| format!("reading {}", path.display()))
+}
+
+/// That the chain is still the one on which the network was made.
+fn same_chain(folder: &Folder, genesis: B256) -> Result<()> {
+    let Some(text) = folder::line(&folder.descriptor())? else { return Ok(()) };
+    let former =
+        Descriptor::parse(&text).doing(|| "reading the network's descriptor".to_owned())?;
+    if former.genesis == genesis {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the chain is another one: it begins with {genesis}, the network's with {}",
+        former.genesis
+    ))
+    .advise(
+        "name an endpoint of the network's own chain: --rpc URL; or another folder: --data DIR",
+    ))
 }
 
 impl Keys {
@@ -101,32 +174,21 @@ fn open_chain(place: &Path, keys: &Keys, clock: Arc<SystemClock>) -> Result<Insi
     Ok(Inside::new(chain))
 }
 
-/// Set up what is missing of the contracts; the constitution of a network never changes here.
-async fn set_up(
-    place: &Path,
-    keys: &Keys,
-    asked: Option<&str>,
-    inside: &Inside,
-) -> Result<(Deployment, Profile)> {
-    let profile = constitution(&place.join("profile.json"), asked)?;
+fn plan(keys: &Keys, profile: &Profile) -> Plan {
     let demo = Amount::new(DEMO_DOLLARS).unwrap_or(Amount::MAX);
-    let plan = Plan {
+    Plan {
         profile: profile.clone(),
         highest_fee: HIGHEST_FEE,
         fee_receiver: keys.account.address(),
         first_block: 0,
         grants: vec![(keys.demo.address(), demo)],
-    };
-    let rpc = Arc::new(inside.clone());
-    let deployment =
-        deploy(rpc, &keys.owner, &plan).await.doing(|| "setting up the contracts".to_owned())?;
-    Ok((deployment, profile))
+    }
 }
 
-/// The profile kept at `path`, or the one asked for where a network is made.
-fn constitution(path: &Path, asked: Option<&str>) -> Result<Profile> {
+/// The profile kept at `path`, or the one asked for where a network is made, or the usual one.
+fn constitution(path: &Path, asked: Option<&str>, usual: &str) -> Result<Profile> {
     let Some(text) = folder::line(path)? else {
-        let profile = chosen(asked.unwrap_or("local"))?;
+        let profile = chosen(asked.unwrap_or(usual))?;
         let text = serde_json::to_string(&profile).expect("plain data with string keys");
         folder::write(path, &text)?;
         return Ok(profile);

@@ -1,10 +1,15 @@
 //! The network killed in the middle of a run.
 
-use crate::house::{House, finished, units};
+use crate::house::{Chain, House, finished, on_every_chain, units};
 
-#[test]
-fn a_killed_network_takes_up_its_runs_and_settles_them() {
-    let Some(house) = House::up() else { return };
+on_every_chain! {
+    a_killed_network_takes_up_its_runs_and_settles_them,
+    a_run_that_is_watched_goes_on_being_watched_after_the_network_was_killed,
+    what_was_settled_before_the_network_was_killed_stays_settled,
+}
+
+fn a_killed_network_takes_up_its_runs_and_settles_them(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let script = "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done; echo whole > out/result";
     let detached = house.plaza(["run", "--detach", "--", "sh", "-c", script]).succeeded();
     let job = detached.stdout.trim();
@@ -24,9 +29,8 @@ fn a_killed_network_takes_up_its_runs_and_settles_them() {
     assert!(seconds.is_some_and(|seconds| (6..=10).contains(&seconds)), "{done}");
 }
 
-#[test]
-fn a_run_that_is_watched_goes_on_being_watched_after_the_network_was_killed() {
-    let Some(house) = House::up() else { return };
+fn a_run_that_is_watched_goes_on_being_watched_after_the_network_was_killed(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let script = "for i in 1 2 3 4 5; do echo $i; sleep 1; done";
     let run = house.start(["run", "--json", "--", "sh", "-c", script]);
     let jobs = || house.plaza(["--json", "job", "list"]).succeeded().json()["jobs"][0].clone();
@@ -38,9 +42,8 @@ fn a_run_that_is_watched_goes_on_being_watched_after_the_network_was_killed() {
     assert_eq!(came.json()["outcome"], "completed", "{came:?}");
 }
 
-#[test]
-fn what_was_settled_before_the_network_was_killed_stays_settled() {
-    let Some(house) = House::up() else { return };
+fn what_was_settled_before_the_network_was_killed_stays_settled(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let (_, bill) = house.run(&[], &["true"]);
     house.kill();
     house.plaza(["up"]).succeeded();

@@ -7,11 +7,15 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::house::{House, finished, poll, signal, text, units};
+use crate::house::{Chain, House, finished, on_every_chain, poll, signal, text, units};
 
-#[test]
-fn a_cancelled_job_settles_what_it_used() {
-    let Some(house) = House::up() else { return };
+on_every_chain! {
+    a_cancelled_job_settles_what_it_used,
+    the_first_interrupt_stops_the_job_and_settles,
+}
+
+fn a_cancelled_job_settles_what_it_used(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let detached = house.plaza(["run", "--detach", "--", "sleep", "600"]).succeeded();
     let job = detached.stdout.trim();
     house.wait_for_job(job, |job| job["deal"]["state"] == "running");
@@ -59,9 +63,8 @@ fn a_detached_job_is_found_again_with_its_logs_its_outputs_and_its_papers() {
     assert!(papers["terms"]["signature"].is_string(), "{papers}");
 }
 
-#[test]
-fn the_first_interrupt_stops_the_job_and_settles() {
-    let Some(house) = House::up() else { return };
+fn the_first_interrupt_stops_the_job_and_settles(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let mut run = house.start(["run", "--json", "--", "sh", "-c", "echo ready; exec sleep 600"]);
     let mut stdout = BufReader::new(run.stdout.take().expect("it is piped"));
     let mut line = String::new();

@@ -12,6 +12,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::anvil::{Anvil, RICH};
+
 /// How long any one command of a test may take, on a slow and busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 const AGAIN: Duration = Duration::from_millis(20);
@@ -21,7 +23,30 @@ const POLICY: &str = "[price]\nmachine = \"100\"\n";
 
 pub(crate) struct House {
     folder: tempfile::TempDir,
+    anvil: Option<Anvil>,
 }
+
+/// The chain that a test's network is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chain {
+    /// The network's own, in its process.
+    Own,
+    /// Somebody else's: anvil, which seals every second and asks for fees.
+    Anvil,
+}
+
+/// One and the same test on each chain.
+macro_rules! on_every_chain {
+    ($($test:ident),+ $(,)?) => {
+        mod own_chain {
+            $( #[test] fn $test() { super::$test(crate::house::Chain::Own) } )+
+        }
+        mod anvil {
+            $( #[test] fn $test() { super::$test(crate::house::Chain::Anvil) } )+
+        }
+    };
+}
+pub(crate) use on_every_chain;
 
 /// What a command came to.
 #[derive(Debug)]
@@ -52,7 +77,8 @@ impl House {
     /// An empty data folder; `None`, with the reason printed, where work cannot be shut in.
     #[expect(clippy::print_stdout, reason = "a test that passes over says why")]
     pub(crate) fn new() -> Option<Self> {
-        let house = Self { folder: tempfile::tempdir().expect("a folder for scratch") };
+        let folder = tempfile::tempdir().expect("a folder for scratch");
+        let house = Self { folder, anvil: None };
         let report = house.plaza(["--json", "doctor"]).json();
         let checks = report["checks"].as_array().expect("a list of checks");
         let sandbox = checks.iter().find(|check| check["what"] == "sandbox").expect("a check");
@@ -65,10 +91,60 @@ impl House {
 
     /// The same, with a network that runs and charges enough to be seen.
     pub(crate) fn up() -> Option<Self> {
-        let house = Self::new()?;
+        Self::up_on(Chain::Own)
+    }
+
+    /// The same on a chain; `None`, with the reason printed, where that is not installed.
+    pub(crate) fn up_on(chain: Chain) -> Option<Self> {
+        let house = Self::on(chain)?;
         let policy = house.file("policy.toml", POLICY);
-        house.plaza(["up", "--policy", text(&policy)]).succeeded();
+        house.first_up(&["--policy", text(&policy)]);
         Some(house)
+    }
+
+    /// An empty data folder, beside a chain that runs where it is not the network's own.
+    pub(crate) fn on(chain: Chain) -> Option<Self> {
+        let mut house = Self::new()?;
+        if chain == Chain::Anvil {
+            house.anvil = Some(Anvil::start()?);
+        }
+        Some(house)
+    }
+
+    /// Make the network.
+    pub(crate) fn first_up(&self, flags: &[&str]) {
+        let mut words = vec!["up"];
+        words.extend(flags);
+        let elsewhere = self.elsewhere();
+        words.extend(elsewhere.iter().map(String::as_str));
+        self.plaza(words).succeeded();
+    }
+
+    /// The flags that make a network on the chain beside it.
+    fn elsewhere(&self) -> Vec<String> {
+        let Some(anvil) = &self.anvil else { return Vec::new() };
+        let preset =
+            fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles/evm.toml"));
+        let quick = preset.expect("the preset").replace("{ blocks = 3 }", "{ blocks = 1 }");
+        let profile = self.file("elsewhere.toml", &quick);
+        let mut flags = vec!["--rpc".to_owned(), anvil.url().to_owned()];
+        flags.extend(["--profile".to_owned(), text(&profile).to_owned()]);
+        flags.extend(self.fees());
+        flags
+    }
+
+    /// The flags by which a process gets coin for the chain's fees.
+    pub(crate) fn fees(&self) -> Vec<String> {
+        if self.anvil.is_none() {
+            return Vec::new();
+        }
+        let coins = self.file("coins.key", RICH);
+        vec!["--fees-from".to_owned(), text(&coins).to_owned()]
+    }
+
+    /// The chain beside it.
+    pub(crate) fn anvil(&self) -> &Anvil {
+        self.anvil.as_ref().expect("the test asked for one")
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -148,10 +224,7 @@ impl House {
 
     /// Ask the chain.
     pub(crate) fn rpc(&self, method: &str, params: Value) -> Value {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let request = http().post(format!("{}/rpc", self.url())).json(&body);
-        let answer: Value = wait(async { request.send().await?.json().await }).expect("an answer");
-        answer["result"].clone()
+        ask(&format!("{}/rpc", self.url()), method, params)
     }
 
     /// Kill the network's process as a power cut would.
@@ -244,6 +317,14 @@ pub(crate) fn text(path: &Path) -> &str {
 
 pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().expect("a runtime").block_on(work)
+}
+
+/// Ask a node.
+pub(crate) fn ask(url: &str, method: &str, params: Value) -> Value {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let request = http().post(url).json(&body);
+    let answer: Value = wait(async { request.send().await?.json().await }).expect("an answer");
+    answer["result"].clone()
 }
 
 /// A client for what this machine serves in the clear.

@@ -3,8 +3,11 @@
 //! Every test has a data folder of its own, ends what it started, and needs no network. Where a
 //! machine cannot shut work in, the tests say so and pass over.
 
+mod anvil;
 mod api;
 mod crash;
+mod elsewhere;
+mod examples;
 mod hands;
 mod house;
 mod money;

@@ -4,14 +4,19 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::house::{House, text, units};
+use crate::house::{Chain, House, on_every_chain, text, units};
+
+on_every_chain! {
+    a_file_is_sorted_on_a_rented_machine_and_every_unit_is_accounted_for,
+    money_in_the_escrow_pays_before_the_wallet_does,
+    an_empty_wallet_is_told_what_it_lacks_before_anything_is_ordered,
+}
 
 /// The share of the local network, in basis points.
 const FEE: u128 = 300;
 
-#[test]
-fn a_file_is_sorted_on_a_rented_machine_and_every_unit_is_accounted_for() {
-    let Some(house) = House::up() else { return };
+fn a_file_is_sorted_on_a_rented_machine_and_every_unit_is_accounted_for(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let input = house.file("words.txt", "pear\napple\nfig\n");
     let out = house.path("out");
     let script = "sort words.txt | tee out/sorted.txt; wc -l < words.txt >&2";
@@ -54,9 +59,8 @@ fn a_file_is_sorted_on_a_rented_machine_and_every_unit_is_accounted_for() {
     assert_eq!(units(&earned["total"]), paid, "{earned}");
 }
 
-#[test]
-fn money_in_the_escrow_pays_before_the_wallet_does() {
-    let Some(house) = House::up() else { return };
+fn money_in_the_escrow_pays_before_the_wallet_does(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     house.plaza(["wallet", "deposit", "500"]).succeeded();
     let (_, bill) = house.run(&[], &["true"]);
     let has = house.plaza(["--json", "wallet", "balance"]).succeeded().json();
@@ -69,9 +73,8 @@ fn money_in_the_escrow_pays_before_the_wallet_does() {
     assert_eq!(units(&has["wallet"]), 10_000_000_000 - units(&bill["charge"]), "{has}");
 }
 
-#[test]
-fn an_empty_wallet_is_told_what_it_lacks_before_anything_is_ordered() {
-    let Some(house) = House::up() else { return };
+fn an_empty_wallet_is_told_what_it_lacks_before_anything_is_ordered(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let passphrase = house.file("passphrase", "open sesame\n");
     let create = ["wallet", "create", "empty", "--passphrase-file", text(&passphrase)];
     house.plaza(create).succeeded();

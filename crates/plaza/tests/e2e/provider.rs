@@ -7,7 +7,12 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::house::{Came, House, finished, poll, signal, text, units};
+use crate::house::{Came, Chain, House, finished, on_every_chain, poll, signal, text, units};
+
+on_every_chain! {
+    a_provider_in_a_second_process_joins_runs_earns_withdraws_and_drains,
+    a_killed_provider_adopts_its_run_and_is_paid_to_the_end,
+}
 
 /// A provider process over a data folder of its own, ended with the test.
 struct Joined<'a> {
@@ -22,6 +27,7 @@ impl<'a> Joined<'a> {
         let network = house.data().join("gateway/network.json");
         let data = house.path("provider");
         let words = ["provider", "--join", text(&network), "--policy", text(&policy)];
+        let words = words.map(str::to_owned).into_iter().chain(house.fees());
         let process = Some(house.start_in(&data, words));
         Self { house, data, process }
     }
@@ -47,10 +53,9 @@ impl Drop for Joined<'_> {
     }
 }
 
-#[test]
-fn a_provider_in_a_second_process_joins_runs_earns_withdraws_and_drains() {
-    let Some(house) = House::new() else { return };
-    house.plaza(["up", "--no-provider"]).succeeded();
+fn a_provider_in_a_second_process_joins_runs_earns_withdraws_and_drains(chain: Chain) {
+    let Some(house) = House::on(chain) else { return };
+    house.first_up(&["--no-provider"]);
     let (came, _) = house.run(&[], &["true"]);
     assert!(came.stderr.contains("nobody offers"), "{came:?}");
 
@@ -187,10 +192,9 @@ fn a_provider_in_another_network_namespace_needs_nothing_but_its_connection() {
     drop(joined);
 }
 
-#[test]
-fn a_killed_provider_adopts_its_run_and_is_paid_to_the_end() {
-    let Some(house) = House::new() else { return };
-    house.plaza(["up", "--no-provider"]).succeeded();
+fn a_killed_provider_adopts_its_run_and_is_paid_to_the_end(chain: Chain) {
+    let Some(house) = House::on(chain) else { return };
+    house.first_up(&["--no-provider"]);
     let mut joined = Joined::to(&house, "[price]\nmachine = \"100\"\n");
     joined.wait_until_listed();
     let script = "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done; echo whole > out/result";

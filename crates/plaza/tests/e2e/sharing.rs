@@ -4,7 +4,12 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::house::{House, finished, running};
+use crate::house::{Chain, House, finished, on_every_chain, running};
+
+on_every_chain! {
+    a_network_stays_until_it_is_ended_and_keeps_everything,
+    two_runs_at_once_are_two_jobs_of_one_network,
+}
 
 #[test]
 fn two_runs_at_once_on_an_empty_folder_share_one_network() {
@@ -18,9 +23,8 @@ fn two_runs_at_once_on_an_empty_folder_share_one_network() {
     assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(2), "{jobs}");
 }
 
-#[test]
-fn a_network_stays_until_it_is_ended_and_keeps_everything() {
-    let Some(house) = House::up() else { return };
+fn a_network_stays_until_it_is_ended_and_keeps_everything(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
     let (_, bill) = house.run(&[], &["echo", "kept"]);
     let before = house.plaza(["--json", "network", "view"]).succeeded().json();
     let balance = house.plaza(["--json", "wallet", "balance"]).succeeded().json();
@@ -41,6 +45,18 @@ fn a_network_stays_until_it_is_ended_and_keeps_everything() {
     assert_eq!(job["state"], "done");
     let receipt = house.rpc("eth_getTransactionReceipt", json!([bill["settlement_tx"]]));
     assert_eq!(receipt["status"], "0x1");
+}
+
+fn two_runs_at_once_are_two_jobs_of_one_network(chain: Chain) {
+    let Some(house) = House::up_on(chain) else { return };
+    let both = ["one", "two"].map(|word| house.start(["run", "--", "echo", word]));
+    let [one, two] = both.map(|child| finished(child).succeeded());
+    assert_eq!((one.stdout.as_str(), two.stdout.as_str()), ("one\n", "two\n"));
+    let jobs = house.plaza(["--json", "job", "list"]).succeeded().json();
+    let jobs = jobs["jobs"].as_array().expect("a list");
+    let txs: std::collections::BTreeSet<_> =
+        jobs.iter().map(|job| job["deal"]["closing"]["tx"].as_str().expect("settled")).collect();
+    assert_eq!((jobs.len(), txs.len()), (2, 2), "{jobs:?}");
 }
 
 #[test]

@@ -7,18 +7,22 @@ use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use alloy_primitives::{U64, U256};
+use async_trait::async_trait;
 use market::{State, Terms};
 use primitives::{B256, DealId, Key, Seconds, UnixSeconds};
 use profile::Depth;
 use serde_json::{Value, json};
 use settlement::{
-    Call, Error, Evm, Http, Network, Pace, Rpc, Sent, Settlement, authorisation_digest, deploy,
-    endow,
+    Call, Error, Evm, Http, Network, Pace, Rpc, RpcError, Sent, Settlement, authorisation_digest,
+    deploy, endow,
 };
 
 use crate::{
@@ -30,7 +34,28 @@ use crate::{
 /// A node of the test's own.
 struct Anvil {
     process: Child,
-    http: Arc<Http>,
+    http: Arc<Watched>,
+}
+
+/// The way to it, which counts the receipts that were found.
+struct Watched {
+    http: Http,
+    receipts: AtomicU64,
+}
+
+#[async_trait]
+impl Rpc for Watched {
+    fn endpoint(&self) -> String {
+        self.http.endpoint()
+    }
+
+    async fn request(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let answer = self.http.request(method, params).await;
+        if method == "eth_getTransactionReceipt" && answer.as_ref().is_ok_and(|it| !it.is_null()) {
+            self.receipts.fetch_add(1, Ordering::SeqCst);
+        }
+        answer
+    }
 }
 
 /// The contracts on it.
@@ -75,7 +100,8 @@ impl Anvil {
             }
         };
         std::thread::spawn(move || said.for_each(drop));
-        Some(Self { process, http: Arc::new(Http::new(&format!("http://{address}")).unwrap()) })
+        let http = Http::new(&format!("http://{address}")).unwrap();
+        Some(Self { process, http: Arc::new(Watched { http, receipts: 0.into() }) })
     }
 
     async fn ask(&self, method: &str, params: Value) -> Value {
@@ -200,6 +226,14 @@ impl Net {
         evm.balances(token, Who::Stranger.address()).await.unwrap().wallet.units()
     }
 
+    /// Wait until a sender has seen its transaction in a block.
+    async fn was_seen_sealed(&self) {
+        let receipts = &self.anvil.http.receipts;
+        let before = receipts.load(Ordering::SeqCst);
+        let seen = async || receipts.load(Ordering::SeqCst) > before;
+        eventually("its receipt is found", seen).await;
+    }
+
     async fn is_pending(&self) {
         eventually("it is pending", async || self.anvil.pending().await > 0).await;
     }
@@ -276,11 +310,12 @@ async fn a_chain_too_young_to_call_anything_final_is_seen_at_its_first_block() {
 #[tokio::test]
 async fn an_opening_that_the_chain_took_back_before_its_depth_is_sent_again_and_counts_once() {
     let Some(net) = Net::new(Depth::Blocks(3), &[]).await else { return };
-    let evm = net.evm(Who::Stranger, impatient()).await;
+    let evm = net.evm(Who::Stranger, patient()).await;
     let (terms, deal, open) = net.deal(&evm, 1).await;
     let sending = net.sending(&evm, open);
     net.is_pending().await;
     net.anvil.seal(3).await;
+    net.was_seen_sealed().await;
     let first = net.anvil.transactions_of(Who::Stranger).await;
     net.anvil.go_another_way(3).await;
     assert_eq!(
@@ -304,13 +339,14 @@ async fn an_opening_that_the_chain_took_back_before_its_depth_is_sent_again_and_
 #[tokio::test]
 async fn a_settlement_that_the_chain_took_back_before_its_depth_is_sent_again_and_pays_once() {
     let Some(net) = Net::new(Depth::Blocks(2), &[]).await else { return };
-    let evm = net.evm(Who::Stranger, impatient()).await;
+    let evm = net.evm(Who::Stranger, patient()).await;
     let (terms, deal, open) = net.deal(&evm, 1).await;
     assert!(net.done(&evm, open).await);
     let proof = net.place(&evm).completed(&terms, 1);
     let sending = net.sending(&evm, Call::Settle { terms: terms.clone(), proof });
     net.is_pending().await;
     net.anvil.seal(2).await;
+    net.was_seen_sealed().await;
     net.anvil.go_another_way(2).await;
     assert!(evm.closing(deal).await.unwrap().is_none());
     assert_eq!(evm.slot(deal).await.unwrap().state, State::Open);

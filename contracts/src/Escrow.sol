@@ -1,28 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
-import {IERC3009} from "@openzeppelin/contracts/interfaces/draft-IERC3009.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-
+import {Balances} from "./Balances.sol";
+import {Sessions} from "./Sessions.sol";
 import {IEscrow} from "./interfaces/IEscrow.sol";
 import {Admission, IPlaza} from "./interfaces/IPlaza.sol";
 import {IProviders} from "./interfaces/IProviders.sol";
 import {ChargeLib} from "./libraries/ChargeLib.sol";
+import {ConsentLib} from "./libraries/ConsentLib.sol";
 import {HashLib} from "./libraries/HashLib.sol";
+import {Closing, MAX_BATCH, Opening} from "./types/Batch.sol";
 import {Deal, LEASE, Outcome, Receipt, State, Terms} from "./types/Deal.sol";
+import {Intent} from "./types/Intent.sol";
+import {Grant, Session} from "./types/Session.sol";
 
 /// @title Escrow
 /// @notice See `IEscrow`.
-/// @dev Every function goes: checks, effects, event, transfer. Functions that move tokens are not
-/// reentrant, so that no two measurements of one increase overlap; all others call no one.
-contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
+/// @dev Every function goes: checks, effects, event. But for `openWithAuthorization` none moves a
+/// token, and but for a contract wallet's word and the network's policy at open they ask no one.
+contract Escrow is IEscrow, Sessions {
     using HashLib for Terms;
     using HashLib for Receipt;
-    using SafeERC20 for IERC20;
 
     /* CONSTANTS */
 
@@ -35,7 +33,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     /* IMMUTABLES */
 
     /// @inheritdoc IEscrow
-    address public immutable plaza;
+    address public immutable providers;
 
     /// @inheritdoc IEscrow
     uint40 public immutable disputeWindow;
@@ -45,35 +43,27 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
 
     /* STORAGE */
 
-    /// @inheritdoc IEscrow
-    mapping(address token => mapping(address account => uint256)) public balanceOf;
-
-    /// @inheritdoc IEscrow
-    mapping(address token => uint256) public fees;
-
     mapping(bytes32 id => Deal) private _deals;
 
     /* CONSTRUCTION */
 
     /// @param plaza_ The root of the network.
+    /// @param providers_ The network's Providers.
     /// @param disputeWindow_ W, 1 second to 30 days.
     /// @param acceptLead_ A, at most 1 day.
-    constructor(address plaza_, uint40 disputeWindow_, uint40 acceptLead_) EIP712("Plaza", "1") {
+    constructor(address plaza_, address providers_, uint40 disputeWindow_, uint40 acceptLead_)
+        Balances(plaza_)
+    {
         require(
             0 < disputeWindow_ && disputeWindow_ <= 30 days && acceptLead_ <= 1 days,
             WindowOutOfBounds(disputeWindow_, acceptLead_)
         );
-        plaza = plaza_;
+        providers = providers_;
         disputeWindow = disputeWindow_;
         acceptLead = acceptLead_;
     }
 
     /* READING */
-
-    /// @inheritdoc IEscrow
-    function domainSeparator() external view returns (bytes32) {
-        return _domainSeparatorV4();
-    }
 
     /// @inheritdoc IEscrow
     function deals(bytes32 id) external view returns (Deal memory) {
@@ -85,54 +75,6 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         return _hashTypedDataV4(terms.hash());
     }
 
-    /* BALANCES */
-
-    /// @inheritdoc IEscrow
-    function deposit(address token, address account, uint256 amount) external nonReentrant {
-        _credit(token, account, amount);
-
-        uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
-        _requireIncrease(token, before, amount);
-    }
-
-    /// @inheritdoc IEscrow
-    function depositWithAuthorization(
-        address token,
-        address account,
-        uint256 amount,
-        uint256 validBefore,
-        bytes32 salt,
-        bytes calldata signature
-    ) external nonReentrant {
-        _credit(token, account, amount);
-
-        bytes32 nonce = keccak256(abi.encodePacked("deposit", salt));
-        _pullAuthorized(token, account, amount, validBefore, nonce, signature);
-    }
-
-    /// @inheritdoc IEscrow
-    function withdraw(address token, address to, uint256 amount) external nonReentrant {
-        require(to != address(this), WrongReceiver(to));
-
-        _debit(token, msg.sender, amount);
-
-        emit Withdrawn(token, msg.sender, to, amount, balanceOf[token][msg.sender]);
-        IERC20(token).safeTransfer(to, amount);
-    }
-
-    /// @inheritdoc IEscrow
-    function collect(address token) external nonReentrant {
-        address receiver = IPlaza(plaza).feeReceiver();
-        require(receiver != address(0) && receiver != address(this), WrongReceiver(receiver));
-
-        uint256 amount = fees[token];
-        fees[token] = 0;
-
-        emit Collected(token, receiver, amount);
-        IERC20(token).safeTransfer(receiver, amount);
-    }
-
     /* OPENING */
 
     /// @inheritdoc IEscrow
@@ -142,12 +84,37 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata providerSignature
     ) external {
         bytes32 id = dealId(terms);
+        require(terms.session == 0, SessionRefused(terms.session));
         // With no session only the renter itself can spend its balance, not the key it names.
-        require(_agrees(terms.renter, id, renterSignature), RenterConsentMissing());
-        _requireOpenable(terms, id, providerSignature);
+        bool sent = renterSignature.length == 0 && msg.sender == terms.renter;
+        require(
+            sent || ConsentLib.isByAny(terms.renter, id, renterSignature), RenterConsentMissing()
+        );
+        _requireOpenable(terms, id);
+        require(_providerAgrees(terms, id, providerSignature), ProviderConsentMissing());
+        _requireAdmitted(terms);
 
         _debit(terms.token, terms.renter, _escrowed(terms));
-        _open(terms, id, false);
+        _open(terms, id, msg.sender);
+        emit Opened(id, terms.renter, terms.provider, msg.sender, false, terms);
+    }
+
+    /// @inheritdoc IEscrow
+    function openInSession(
+        Terms calldata terms,
+        Grant calldata grant,
+        bytes calldata renterSignature,
+        bytes calldata providerSignature
+    ) external {
+        bytes32 id = dealId(terms);
+        require(_renterAgrees(terms, id, renterSignature), RenterConsentMissing());
+        _requireOpenable(terms, id);
+        require(_providerAgrees(terms, id, providerSignature), ProviderConsentMissing());
+        _requireAdmitted(terms);
+        bytes32 session = sessionId(grant.session);
+        _grant(grant.session, session, grant.signature, true);
+
+        _openInSession(terms, id, grant.session, session, msg.sender);
     }
 
     /// @inheritdoc IEscrow
@@ -157,24 +124,62 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata providerSignature
     ) external nonReentrant {
         bytes32 id = dealId(terms);
-        _requireOpenable(terms, id, providerSignature);
+        require(terms.session == 0, SessionRefused(terms.session));
+        _requireOpenable(terms, id);
+        require(_providerAgrees(terms, id, providerSignature), ProviderConsentMissing());
+        _requireAdmitted(terms);
 
-        _open(terms, id, true);
+        _open(terms, id, msg.sender);
+        emit Opened(id, terms.renter, terms.provider, msg.sender, true, terms);
 
         uint256 validBefore = uint256(terms.acceptBy) + 1;
         _pullAuthorized(terms.token, terms.renter, _escrowed(terms), validBefore, id, authorization);
     }
 
     /// @inheritdoc IEscrow
+    function openBatch(
+        Opening[] calldata openings,
+        Grant[] calldata grants,
+        bytes calldata renterSignature,
+        bytes calldata providerSignature
+    ) external {
+        bytes32[] memory ids = new bytes32[](_requireBatch(openings.length));
+        for (uint256 i = 0; i < ids.length; ++i) {
+            ids[i] = dealId(openings[i].terms);
+        }
+        Sides memory sides = _sidesOf(ids, renterSignature, providerSignature);
+        bytes32[] memory sessions_ = new bytes32[](grants.length);
+        for (uint256 i = 0; i < grants.length; ++i) {
+            sessions_[i] = sessionId(grants[i].session);
+            _grant(grants[i].session, sessions_[i], grants[i].signature, false);
+        }
+
+        for (uint256 i = 0; i < ids.length; ++i) {
+            uint256 j = openings[i].grant;
+            try this.openItem(openings[i].terms, ids[i], grants[j].session, sessions_[j], sides) {}
+            catch (bytes memory reason) {
+                emit Skipped(ids[i], reason);
+            }
+        }
+    }
+
+    /// @inheritdoc IEscrow
     function cancel(Terms calldata terms) external {
-        require(msg.sender == terms.renter, NotRenter(msg.sender));
+        require(_isSpender(terms, msg.sender), NotRenter(msg.sender));
+
+        _cancel(terms, dealId(terms));
+    }
+
+    /// @inheritdoc IEscrow
+    function cancelFor(Terms calldata terms, Intent calldata intent, bytes calldata signature)
+        external
+    {
         bytes32 id = dealId(terms);
-        State state = _deals[id].state;
-        require(state == State.None, WrongState(state));
+        address signer = _signerOf(HashLib.hashCancel(id, intent), intent, signature);
+        require(_isSpender(terms, signer), RenterConsentMissing());
 
-        _deals[id].state = State.Cancelled;
-
-        emit Cancelled(id, terms.renter, terms.provider);
+        _cancel(terms, id);
+        _payFeeOf(terms, signer, intent.fee);
     }
 
     /* WHILE OPEN */
@@ -182,16 +187,35 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IEscrow
     function topUp(Terms calldata terms, uint96 amount) external {
         require(msg.sender == terms.renter, NotRenter(msg.sender));
+
+        if (terms.session != 0) _useByRenter(terms.session, amount);
+        _topUp(terms, dealId(terms), amount);
+    }
+
+    /// @inheritdoc IEscrow
+    function topUpFor(
+        Terms calldata terms,
+        uint96 amount,
+        Session calldata session,
+        Intent calldata intent,
+        bytes calldata signature
+    ) external {
         bytes32 id = dealId(terms);
-        Deal storage deal = _deals[id];
-        require(deal.state == State.Open, WrongState(deal.state));
-        require(block.timestamp < terms.expiry, TooLate(terms.expiry));
-        require(IPlaza(plaza).pausedUntil() <= block.timestamp, OpensPaused());
+        address signer = msg.sender;
+        if (signature.length != 0) {
+            signer = _signerOf(HashLib.hashTopUp(id, amount, intent), intent, signature);
+            _useNonce(signer, intent.nonce);
+        }
+        require(_isSpender(terms, signer), RenterConsentMissing());
 
-        _debit(terms.token, terms.renter, amount);
-        deal.locked += amount;
-
-        emit ToppedUp(id, amount, deal.locked);
+        if (signer == terms.renter) {
+            if (terms.session != 0) _useByRenter(terms.session, amount);
+        } else {
+            require(sessionId(session) == terms.session, WrongSession(terms.session));
+            _useByKey(session, terms.session, amount);
+        }
+        _topUp(terms, id, amount);
+        _payFeeOf(terms, signer, intent.fee);
     }
 
     /// @inheritdoc IEscrow
@@ -206,8 +230,10 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         _requireTakesReceipts(terms, deal);
         _requireRunning(terms, receipt, deal.locked, id);
         bytes32 digest = _hashTypedDataV4(receipt.hash());
-        require(_signed(terms.renterKey, digest, renterSignature), RenterConsentMissing());
-        require(_signed(terms.providerKey, digest, providerSignature), ProviderConsentMissing());
+        require(ConsentLib.isBy(terms.renterKey, digest, renterSignature), RenterConsentMissing());
+        require(
+            ConsentLib.isBy(terms.providerKey, digest, providerSignature), ProviderConsentMissing()
+        );
 
         if (receipt.amount <= deal.floor) return;
         _deals[id].floor = receipt.amount;
@@ -218,18 +244,19 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
     /* EXITS */
 
     /// @inheritdoc IEscrow
-    function stop(Terms calldata terms, bytes calldata renterSignature) external {
+    function stop(Terms calldata terms) external {
+        _stop(terms, dealId(terms), msg.sender);
+    }
+
+    /// @inheritdoc IEscrow
+    function stopFor(Terms calldata terms, Intent calldata intent, bytes calldata signature)
+        external
+    {
         bytes32 id = dealId(terms);
-        Deal memory deal = _deals[id];
-        require(deal.state == State.Open, WrongState(deal.state));
-        bytes32 digest = _hashTypedDataV4(HashLib.hashStop(id));
-        require(_renterAgrees(terms, digest, renterSignature), RenterConsentMissing());
+        address signer = _signerOf(HashLib.hashStop(id, intent), intent, signature);
 
-        deal.state = State.Stopped;
-        deal.until = _windowEnd();
-        _deals[id] = deal;
-
-        emit Stopped(id, deal.until);
+        _stop(terms, id, signer);
+        _payFeeOf(terms, signer, intent.fee);
     }
 
     /// @inheritdoc IEscrow
@@ -240,7 +267,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata providerSignature,
         uint16 extra
     ) external {
-        require(_isProvider(terms), NotProvider(msg.sender));
+        require(_isProvider(terms, msg.sender), NotProvider(msg.sender));
         bytes32 id = dealId(terms);
         Deal memory deal = _deals[id];
         _requireTakesReceipts(terms, deal);
@@ -249,7 +276,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         require(extra <= terms.grace, ExtraAboveGrace(extra, terms.grace));
         _requirePassed(terms, uint256(receipt.elapsed) + extra);
         bytes32 digest = _hashTypedDataV4(receipt.hash());
-        require(_signed(terms.renterKey, digest, renterSignature), RenterConsentMissing());
+        require(ConsentLib.isBy(terms.renterKey, digest, renterSignature), RenterConsentMissing());
         require(_providerAgrees(terms, digest, providerSignature), ProviderConsentMissing());
 
         deal.floor = receipt.amount;
@@ -265,7 +292,7 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc IEscrow
     function claimFloor(Terms calldata terms) external {
-        require(_isProvider(terms), NotProvider(msg.sender));
+        require(_isProvider(terms, msg.sender), NotProvider(msg.sender));
         bytes32 id = dealId(terms);
         Deal memory deal = _deals[id];
         _requireTakesReceipts(terms, deal);
@@ -284,33 +311,48 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         bytes calldata renterSignature,
         bytes calldata providerSignature
     ) external {
-        bytes32 id = dealId(terms);
-        Deal memory deal = _deals[id];
-        require(
-            deal.state == State.Open || deal.state == State.Stopped || deal.state == State.Claimed,
-            WrongState(deal.state)
-        );
-        require(receipt.outcome != Outcome.Running, WrongOutcome(receipt.outcome));
-        _requireWithinBounds(terms, receipt, deal.locked, id);
-        bool free = receipt.outcome == Outcome.ProviderFault && receipt.elapsed < FREE_FAULT;
-        require(!free || receipt.amount == 0, EarlyFaultIsFree(receipt.amount));
+        (bytes32 id, uint96 locked) = _requireSettleable(terms, receipt);
         bytes32 digest = _hashTypedDataV4(receipt.hash());
         require(_renterAgrees(terms, digest, renterSignature), RenterConsentMissing());
         require(_providerAgrees(terms, digest, providerSignature), ProviderConsentMissing());
 
-        _settle(terms, id, deal.locked, receipt);
+        _settle(terms, id, locked, receipt, msg.sender);
     }
 
     /// @inheritdoc IEscrow
-    function contest(Terms calldata terms, bytes calldata renterSignature) external {
-        bytes32 id = dealId(terms);
-        Deal memory deal = _deals[id];
-        require(deal.state == State.Claimed, WrongState(deal.state));
-        require(block.timestamp < deal.until, TooLate(deal.until));
-        bytes32 digest = _hashTypedDataV4(HashLib.hashContest(id));
-        require(_renterAgrees(terms, digest, renterSignature), RenterConsentMissing());
+    function settleBatch(
+        Closing[] calldata closings,
+        bytes calldata renterSignature,
+        bytes calldata providerSignature
+    ) external {
+        bytes32[] memory digests = new bytes32[](_requireBatch(closings.length));
+        for (uint256 i = 0; i < digests.length; ++i) {
+            digests[i] = _hashTypedDataV4(closings[i].receipt.hash());
+        }
+        Sides memory sides = _sidesOf(digests, renterSignature, providerSignature);
 
-        _settleByExit(terms, id, deal.locked, deal.floor);
+        for (uint256 i = 0; i < digests.length; ++i) {
+            try this.settleItem(closings[i].terms, closings[i].receipt, sides) {}
+            catch (bytes memory reason) {
+                emit Skipped(dealId(closings[i].terms), reason);
+            }
+        }
+    }
+
+    /// @inheritdoc IEscrow
+    function contest(Terms calldata terms) external {
+        _contest(terms, dealId(terms), msg.sender);
+    }
+
+    /// @inheritdoc IEscrow
+    function contestFor(Terms calldata terms, Intent calldata intent, bytes calldata signature)
+        external
+    {
+        bytes32 id = dealId(terms);
+        address signer = _signerOf(HashLib.hashContest(id, intent), intent, signature);
+
+        _contest(terms, id, signer);
+        _payFeeOf(terms, signer, intent.fee);
     }
 
     /// @inheritdoc IEscrow
@@ -340,15 +382,89 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         _settleByExit(terms, id, deal.locked, deal.floor);
     }
 
+    /* ITEMS OF BATCHES: called by this contract alone, so that one that reverts harms no other */
+
+    /// @dev Who agreed to all items of a batch.
+    struct Sides {
+        address renter; // signer, or sender of the batch
+        address provider;
+        bool renterSent; // the sender, so that it may be the account as well as the key
+        bool providerSent;
+        address sender; // of the batch
+    }
+
+    modifier onlyInBatch() {
+        require(msg.sender == address(this), NotOfBatch(msg.sender));
+        _;
+    }
+
+    /// @dev An item of `openBatch`.
+    function openItem(
+        Terms calldata terms,
+        bytes32 id,
+        Session calldata session,
+        bytes32 sessionId_,
+        Sides calldata sides
+    ) external onlyInBatch {
+        _requireRenter(terms, sides);
+        _requireOpenable(terms, id);
+        _requireProvider(terms, sides);
+        _requireAdmitted(terms);
+
+        _openInSession(terms, id, session, sessionId_, sides.sender);
+    }
+
+    /// @dev An item of `settleBatch`.
+    function settleItem(Terms calldata terms, Receipt calldata receipt, Sides calldata sides)
+        external
+        onlyInBatch
+    {
+        (bytes32 id, uint96 locked) = _requireSettleable(terms, receipt);
+        _requireRenter(terms, sides);
+        _requireProvider(terms, sides);
+
+        _settle(terms, id, locked, receipt, sides.sender);
+    }
+
+    function _requireBatch(uint256 size) private pure returns (uint256) {
+        require(0 < size && size <= MAX_BATCH, BatchSizeOutOfBounds(size));
+        return size;
+    }
+
+    /// @dev Who agrees to all of `documents`.
+    function _sidesOf(
+        bytes32[] memory documents,
+        bytes calldata renterSignature,
+        bytes calldata providerSignature
+    ) private view returns (Sides memory sides) {
+        bytes32 digest = _hashTypedDataV4(HashLib.hashBatch(documents));
+        sides.sender = msg.sender;
+        sides.renterSent = renterSignature.length == 0;
+        sides.renter = sides.renterSent ? msg.sender : ConsentLib.signerOf(digest, renterSignature);
+        require(sides.renter != address(0), RenterConsentMissing());
+        sides.providerSent = providerSignature.length == 0;
+        sides.provider =
+            sides.providerSent ? msg.sender : ConsentLib.signerOf(digest, providerSignature);
+        require(sides.provider != address(0), ProviderConsentMissing());
+    }
+
+    function _requireRenter(Terms calldata terms, Sides calldata sides) private pure {
+        bool agrees =
+            sides.renter == terms.renterKey || (sides.renterSent && sides.renter == terms.renter);
+        require(agrees, RenterConsentMissing());
+    }
+
+    function _requireProvider(Terms calldata terms, Sides calldata sides) private pure {
+        bool agrees = sides.provider == terms.providerKey
+            || (sides.providerSent && sides.provider == terms.provider);
+        require(agrees, ProviderConsentMissing());
+    }
+
     /* CHECKS */
 
-    function _requireOpenable(Terms calldata terms, bytes32 id, bytes calldata providerSignature)
-        private
-        view
-    {
+    function _requireOpenable(Terms calldata terms, bytes32 id) private view {
         State state = _deals[id].state;
         require(state == State.None, WrongState(state));
-        require(terms.session == 0, SessionRefused(terms.session));
         require(terms.kind == LEASE, KindRefused(terms.kind));
         require(terms.cap != 0, ZeroCap());
         require(terms.renterKey != address(0) && terms.providerKey != address(0), ZeroKey());
@@ -360,10 +476,9 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
             terms.acceptBy < terms.expiry && terms.expiry <= uint256(terms.acceptBy) + MAX_DURATION,
             ExpiryOutOfBounds(terms.expiry)
         );
-        require(_providerAgrees(terms, id, providerSignature), ProviderConsentMissing());
-        _requireAdmitted(terms);
     }
 
+    /// @dev The network takes these terms at present.
     function _requireAdmitted(Terms calldata terms) private view {
         Admission memory admission = IPlaza(plaza).admission(terms.token);
         require(admission.escrow == address(this), NotPresentEscrow(admission.escrow));
@@ -371,9 +486,28 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         require(admission.listed, TokenNotListed(terms.token));
         require(admission.feeBps == terms.feeBps, FeeNotPresent(admission.feeBps));
         require(
-            IProviders(admission.providers).isAuthorised(terms.provider, terms.providerKey),
+            IProviders(providers).isAuthorised(terms.provider, terms.providerKey),
             KeyNotAuthorised(terms.provider, terms.providerKey)
         );
+    }
+
+    /// @dev The deal may be settled at this terminal receipt if both sides agree.
+    function _requireSettleable(Terms calldata terms, Receipt calldata receipt)
+        private
+        view
+        returns (bytes32 id, uint96 locked)
+    {
+        id = dealId(terms);
+        State state = _deals[id].state;
+        locked = _deals[id].locked;
+        require(
+            state == State.Open || state == State.Stopped || state == State.Claimed,
+            WrongState(state)
+        );
+        require(receipt.outcome != Outcome.Running, WrongOutcome(receipt.outcome));
+        _requireWithinBounds(terms, receipt, locked, id);
+        bool free = receipt.outcome == Outcome.ProviderFault && receipt.elapsed < FREE_FAULT;
+        require(!free || receipt.amount == 0, EarlyFaultIsFree(receipt.amount));
     }
 
     /// @dev Receipts are taken while Open before D and while Stopped before `until`.
@@ -419,8 +553,9 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         view
         returns (bool)
     {
-        return (signature.length == 0 && msg.sender == terms.renter)
-            || _agrees(terms.renterKey, digest, signature);
+        return signature.length == 0
+            ? _isRenter(terms, msg.sender)
+            : ConsentLib.isBy(terms.renterKey, digest, signature);
     }
 
     function _providerAgrees(Terms calldata terms, bytes32 digest, bytes calldata signature)
@@ -428,30 +563,39 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         view
         returns (bool)
     {
-        return (signature.length == 0 && msg.sender == terms.provider)
-            || _agrees(terms.providerKey, digest, signature);
+        return signature.length == 0
+            ? _isProvider(terms, msg.sender)
+            : ConsentLib.isBy(terms.providerKey, digest, signature);
     }
 
-    function _isProvider(Terms calldata terms) private view returns (bool) {
-        return msg.sender == terms.provider || msg.sender == terms.providerKey;
+    function _isRenter(Terms calldata terms, address account) private pure returns (bool) {
+        return account != address(0) && (account == terms.renter || account == terms.renterKey);
     }
 
-    /// @dev `account` is the sender or has signed.
-    function _agrees(address account, bytes32 digest, bytes calldata signature)
+    function _isProvider(Terms calldata terms, address account) private pure returns (bool) {
+        return account == terms.provider || account == terms.providerKey;
+    }
+
+    /// @dev Who may open with the renter's balance, keep from opening, and top up.
+    function _isSpender(Terms calldata terms, address account) private pure returns (bool) {
+        return account != address(0)
+            && (account == terms.renter || (terms.session != 0 && account == terms.renterKey));
+    }
+
+    /// @dev Who signed an intent that may still be sent, or zero.
+    function _signerOf(bytes32 structHash, Intent calldata intent, bytes calldata signature)
         private
         view
-        returns (bool)
+        returns (address)
     {
-        return signature.length == 0 ? msg.sender == account : _signed(account, digest, signature);
+        _requireTimely(intent);
+        return ConsentLib.signerOf(_hashTypedDataV4(structHash), signature);
     }
 
-    function _signed(address account, bytes32 digest, bytes calldata signature)
-        private
-        pure
-        returns (bool)
-    {
-        (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, signature);
-        return failure == ECDSA.RecoverError.NoError && signer == account;
+    /// @dev The renter pays what it signed for itself; its key cannot make it pay.
+    function _payFeeOf(Terms calldata terms, address signer, uint96 fee) private {
+        require(fee == 0 || signer == terms.renter, KeyPaysNoFee(fee));
+        _payFee(terms.token, terms.renter, fee);
     }
 
     /* TIMES */
@@ -469,20 +613,90 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
 
     /* EFFECTS */
 
-    function _open(Terms calldata terms, bytes32 id, bool pulled) private {
+    function _open(Terms calldata terms, bytes32 id, address sender) private {
         _deals[id] = Deal({locked: terms.cap, floor: 0, until: 0, extra: 0, state: State.Open});
-        if (terms.openFee != 0) balanceOf[terms.token][msg.sender] += terms.openFee;
+        if (terms.openFee != 0) balanceOf[terms.token][sender] += terms.openFee;
+    }
 
-        emit Opened(id, terms.renter, terms.provider, msg.sender, pulled, terms);
+    function _openInSession(
+        Terms calldata terms,
+        bytes32 id,
+        Session calldata session,
+        bytes32 sessionId_,
+        address sender
+    ) private {
+        require(
+            terms.session == sessionId_ && terms.renter == session.renter
+                && terms.renterKey == session.key && terms.token == session.token,
+            WrongSession(terms.session)
+        );
+        require(
+            terms.ratePerHour <= session.maxRatePerHour,
+            AboveSessionRate(terms.ratePerHour, session.maxRatePerHour)
+        );
+
+        uint256 escrowed = _escrowed(terms);
+        _useByKey(session, sessionId_, escrowed);
+        _debit(terms.token, terms.renter, escrowed);
+        _open(terms, id, sender);
+        emit Opened(id, terms.renter, terms.provider, sender, false, terms);
+    }
+
+    function _cancel(Terms calldata terms, bytes32 id) private {
+        State state = _deals[id].state;
+        require(state == State.None, WrongState(state));
+
+        _deals[id].state = State.Cancelled;
+
+        emit Cancelled(id, terms.renter, terms.provider);
+    }
+
+    function _topUp(Terms calldata terms, bytes32 id, uint96 amount) private {
+        Deal storage deal = _deals[id];
+        require(deal.state == State.Open, WrongState(deal.state));
+        require(block.timestamp < terms.expiry, TooLate(terms.expiry));
+        require(IPlaza(plaza).pausedUntil() <= block.timestamp, OpensPaused());
+
+        _debit(terms.token, terms.renter, amount);
+        deal.locked += amount;
+
+        emit ToppedUp(id, amount, deal.locked);
+    }
+
+    function _stop(Terms calldata terms, bytes32 id, address account) private {
+        Deal memory deal = _deals[id];
+        require(deal.state == State.Open, WrongState(deal.state));
+        require(_isRenter(terms, account), RenterConsentMissing());
+
+        deal.state = State.Stopped;
+        deal.until = _windowEnd();
+        _deals[id] = deal;
+
+        emit Stopped(id, deal.until);
+    }
+
+    function _contest(Terms calldata terms, bytes32 id, address account) private {
+        Deal memory deal = _deals[id];
+        require(deal.state == State.Claimed, WrongState(deal.state));
+        require(block.timestamp < deal.until, TooLate(deal.until));
+        require(_isRenter(terms, account), RenterConsentMissing());
+
+        _settleByExit(terms, id, deal.locked, deal.floor);
     }
 
     /// @dev Settle at an amount that no terminal receipt states.
     function _settleByExit(Terms calldata terms, bytes32 id, uint96 locked, uint96 amount) private {
-        _settle(terms, id, locked, Receipt(id, amount, 0, Outcome.Running, 0, 0));
+        _settle(terms, id, locked, Receipt(id, amount, 0, Outcome.Running, 0, 0), msg.sender);
     }
 
     /// @dev The slot keeps only its state, as a tombstone. Assumes amount <= locked.
-    function _settle(Terms calldata terms, bytes32 id, uint96 locked, Receipt memory last) private {
+    function _settle(
+        Terms calldata terms,
+        bytes32 id,
+        uint96 locked,
+        Receipt memory last,
+        address sender
+    ) private {
         (uint96 paid, uint96 fee, uint96 refund) =
             ChargeLib.splitDown(last.amount, locked, terms.feeBps);
 
@@ -491,51 +705,16 @@ contract Escrow is IEscrow, EIP712, ReentrancyGuardTransient {
         if (paid != 0) balances[terms.provider] += paid;
         if (fee != 0) fees[terms.token] += fee;
         if (refund != 0) balances[terms.renter] += refund;
-        if (terms.closeFee != 0) balances[msg.sender] += terms.closeFee;
+        if (terms.closeFee != 0) balances[sender] += terms.closeFee;
+        if (terms.session != 0) _unuse(terms.session, refund);
 
         emit Settled(
-            id, msg.sender, paid, fee, refund, last.elapsed, last.outcome, last.result, last.meter
+            id, sender, paid, fee, refund, last.elapsed, last.outcome, last.result, last.meter
         );
     }
-
-    function _credit(address token, address account, uint256 amount) private {
-        uint256 balance = balanceOf[token][account] + amount;
-        balanceOf[token][account] = balance;
-
-        emit Deposited(token, account, amount, balance);
-    }
-
-    function _debit(address token, address account, uint256 amount) private {
-        uint256 balance = balanceOf[token][account];
-        require(amount <= balance, InsufficientBalance(balance, amount));
-        balanceOf[token][account] = balance - amount;
-    }
-
-    /* TRANSFERS */
 
     /// @dev What leaves the renter's side at open.
     function _escrowed(Terms calldata terms) private pure returns (uint256) {
         return uint256(terms.cap) + terms.openFee + terms.closeFee;
-    }
-
-    function _pullAuthorized(
-        address token,
-        address from,
-        uint256 amount,
-        uint256 validBefore,
-        bytes32 nonce,
-        bytes calldata signature
-    ) private {
-        (uint8 v, bytes32 r, bytes32 s) = ECDSA.parseCalldata(signature);
-
-        uint256 before = IERC20(token).balanceOf(address(this));
-        IERC3009(token)
-            .receiveWithAuthorization(from, address(this), amount, 0, validBefore, nonce, v, r, s);
-        _requireIncrease(token, before, amount);
-    }
-
-    function _requireIncrease(address token, uint256 before, uint256 amount) private view {
-        uint256 received = IERC20(token).balanceOf(address(this)) - before;
-        require(received == amount, WrongAmountReceived(received, amount));
     }
 }

@@ -20,6 +20,15 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
     /// @dev The longest pause of opens, in seconds.
     uint40 public constant MAX_PAUSE = 7 days;
 
+    /* TYPES */
+
+    /// @dev What every open reads, in one slot.
+    struct Gate {
+        address escrow; // the module through which deals are opened
+        uint16 feeBps;
+        uint40 pausedUntil;
+    }
+
     /* STORAGE */
 
     /// @inheritdoc IPlaza
@@ -29,22 +38,18 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
     address public feeReceiver;
 
     /// @inheritdoc IPlaza
-    uint16 public feeBps;
-
-    /// @inheritdoc IPlaza
-    uint40 public pausedUntil;
-
-    /// @inheritdoc IPlaza
     address public guardian;
 
     /// @inheritdoc IPlaza
     bytes32 public profile;
 
     /// @inheritdoc IPlaza
-    mapping(bytes32 kind => address) public modules;
-
-    /// @inheritdoc IPlaza
     mapping(address token => bool) public listed;
+
+    Gate private _gate;
+
+    /// @dev All modules but the Escrow, which is in the gate.
+    mapping(bytes32 kind => address) private _modules;
 
     /* CONSTRUCTION */
 
@@ -75,13 +80,28 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
     }
 
     /// @inheritdoc IPlaza
+    function modules(bytes32 kind) public view returns (address) {
+        return kind == ESCROW ? _gate.escrow : _modules[kind];
+    }
+
+    /// @inheritdoc IPlaza
+    function feeBps() external view returns (uint16) {
+        return _gate.feeBps;
+    }
+
+    /// @inheritdoc IPlaza
+    function pausedUntil() external view returns (uint40) {
+        return _gate.pausedUntil;
+    }
+
+    /// @inheritdoc IPlaza
     function admission(address token) external view returns (Admission memory) {
+        Gate memory gate = _gate;
         return Admission({
-            escrow: modules[ESCROW],
-            providers: modules[PROVIDERS],
-            feeBps: feeBps,
+            escrow: gate.escrow,
+            feeBps: gate.feeBps,
             listed: listed[token],
-            paused: block.timestamp < pausedUntil
+            paused: block.timestamp < gate.pausedUntil
         });
     }
 
@@ -89,8 +109,9 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
 
     /// @inheritdoc IPlaza
     function setModule(bytes32 kind, address module) external onlyOwner {
-        address previous = modules[kind];
-        modules[kind] = module;
+        address previous = modules(kind);
+        if (kind == ESCROW) _gate.escrow = module;
+        else _modules[kind] = module;
         emit ModuleSet(kind, previous, module);
     }
 
@@ -133,7 +154,8 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
         require(msg.sender == guardian || msg.sender == owner(), NotGuardian(msg.sender));
         require(duration <= MAX_PAUSE, PauseTooLong(duration, MAX_PAUSE));
         uint40 until = uint40(block.timestamp) + duration;
-        require(until >= pausedUntil, PauseShortened(until, pausedUntil));
+        uint40 present = _gate.pausedUntil;
+        require(until >= present, PauseShortened(until, present));
         _setPausedUntil(until);
     }
 
@@ -141,7 +163,7 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
 
     function _setFee(uint16 newFeeBps) private {
         require(newFeeBps <= maxFeeBps, FeeAboveBound(newFeeBps, maxFeeBps));
-        feeBps = newFeeBps;
+        _gate.feeBps = newFeeBps;
         emit FeeSet(newFeeBps);
     }
 
@@ -156,7 +178,7 @@ contract Plaza is IPlaza, EIP712, Ownable2Step {
     }
 
     function _setPausedUntil(uint40 until) private {
-        pausedUntil = until;
+        _gate.pausedUntil = until;
         emit OpensPaused(until);
     }
 }

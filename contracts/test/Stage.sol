@@ -5,6 +5,7 @@ import {IEscrow} from "../src/interfaces/IEscrow.sol";
 import {IPlaza} from "../src/interfaces/IPlaza.sol";
 import {IProviders} from "../src/interfaces/IProviders.sol";
 import {Deal, LEASE, Outcome, Receipt, State, Terms} from "../src/types/Deal.sol";
+import {Intent} from "../src/types/Intent.sol";
 import {ITestDollar} from "./ITestDollar.sol";
 import {vm} from "./Vm.sol";
 
@@ -60,8 +61,8 @@ abstract contract Stage {
     function setUp() public virtual {
         vm.warp(NOW);
         plaza = deployPlaza(MAX_FEE_BPS, FEE_BPS);
-        escrow = deployEscrow(WINDOW, LEAD);
         providers = IProviders(vm.deployCode("Providers.sol:Providers"));
+        escrow = deployEscrow(WINDOW, LEAD);
         dollar = ITestDollar(vm.deployCode("TestDollar.sol:TestDollar", abi.encode(owner)));
 
         vm.prank(owner);
@@ -81,7 +82,7 @@ abstract contract Stage {
     }
 
     function deployEscrow(uint40 window, uint40 lead) internal returns (IEscrow) {
-        bytes memory arguments = abi.encode(plaza, window, lead);
+        bytes memory arguments = abi.encode(plaza, providers, window, lead);
         return IEscrow(vm.deployCode("Escrow.sol:Escrow", arguments));
     }
 
@@ -191,18 +192,30 @@ abstract contract Stage {
         return digestIn(domainOf("Plaza", address(escrow)), structHashOf(receipt));
     }
 
-    function stopDigest(bytes32 id) internal view returns (bytes32) {
+    /// @dev What `intent` of a kind that names only a deal or session asks to be signed.
+    function intentDigest(string memory name, bytes32 about, Intent memory intent)
+        internal
+        view
+        returns (bytes32)
+    {
+        string memory kind = string.concat(name, ",uint64 nonce,uint40 deadline,uint96 fee)");
         return digestIn(
             domainOf("Plaza", address(escrow)),
-            keccak256(abi.encode(keccak256("Stop(bytes32 deal)"), id))
+            keccak256(abi.encode(keccak256(bytes(kind)), about, intent))
         );
     }
 
+    function stopDigest(bytes32 id) internal view returns (bytes32) {
+        return intentDigest("Stop(bytes32 deal", id, freely());
+    }
+
     function contestDigest(bytes32 id) internal view returns (bytes32) {
-        return digestIn(
-            domainOf("Plaza", address(escrow)),
-            keccak256(abi.encode(keccak256("Contest(bytes32 deal)"), id))
-        );
+        return intentDigest("Contest(bytes32 deal", id, freely());
+    }
+
+    /// @dev What an intent carries that may be sent for ever and for nothing.
+    function freely() internal pure returns (Intent memory) {
+        return Intent({nonce: 0, deadline: type(uint40).max, fee: 0});
     }
 
     function receiveDigest(
@@ -273,7 +286,7 @@ abstract contract Stage {
     function doStop(Terms memory terms) internal {
         bytes memory renterSays = sign(RENTER_KEY, stopDigest(escrow.dealId(terms)));
         vm.prank(stranger);
-        escrow.stop(terms, renterSays);
+        escrow.stopFor(terms, freely(), renterSays);
     }
 
     function doClaim(Terms memory terms, Receipt memory receipt, uint16 extra) internal {
@@ -297,7 +310,7 @@ abstract contract Stage {
     function doContest(Terms memory terms) internal {
         bytes memory renterSays = sign(RENTER_KEY, contestDigest(escrow.dealId(terms)));
         vm.prank(stranger);
-        escrow.contest(terms, renterSays);
+        escrow.contestFor(terms, freely(), renterSays);
     }
 
     function doFinalize(Terms memory terms) internal {

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {Closing, Opening} from "../types/Batch.sol";
 import {Deal, Outcome, Receipt, State, Terms} from "../types/Deal.sol";
+import {Intent} from "../types/Intent.sol";
+import {Grant, Session} from "../types/Session.sol";
+import {IBalances} from "./IBalances.sol";
+import {ISessions} from "./ISessions.sol";
 
 /// @title Where the money of deals is held and divided
 /// @notice Carries the state table of the deal protocol. A deal is known by the EIP-712 digest of
@@ -10,38 +15,26 @@ import {Deal, Outcome, Receipt, State, Terms} from "../types/Deal.sol";
 /// Words. W is the dispute window, A the longest lead of `acceptBy` over block time, and
 /// D = expiry + grace + W the time from which anyone may end an open deal. The renter's side is a
 /// signature of renterKey, or the sender if it is renter or renterKey; the provider's side likewise.
-/// Where a call takes a side's signature, empty bytes mean "the sender is that side".
+/// Where a call takes a side's signature, empty bytes mean "the sender is that side". Where it takes
+/// an intent, the signature is the renter's own or, where said so, that of renterKey, which cannot
+/// spend the renter's balance and so states no fee. The fee is in the deal's token.
 ///
 /// A receipt is within bounds when amount <= locked, amount <= floor(ratePerHour x seconds / 3600)
 /// and seconds + acceptBy <= min(now, expiry) + A.
 ///
 /// Settled at a: fee = floor(a x feeBps / 10,000); the provider's balance grows by a - fee, the fees
-/// by fee, the renter's balance by locked - a, the sender's balance by closeFee.
+/// by fee, the renter's balance by locked - a, the sender's balance by closeFee; a session's use falls
+/// by locked - a.
 ///
 /// Exits (stop, claim, settle, contest, finalize, expire, withdraw) have no pause and, but for
 /// withdraw's token transfer, call no other contract.
-/// @custom:invariant S1 The contract holds at least all balances, all that is locked, and the fees.
+///
+/// Contract wallets (ERC-1271) consent when a deal is opened, to its terms or its session, and are
+/// never asked again; everything else that is signed is signed by plain keys.
 /// @custom:invariant L1 Permissionless calls alone empty the contract in bounded time.
-/// @custom:invariant L4 No call loops.
-interface IEscrow {
+/// @custom:invariant L4 No call loops, but over the items of a batch, at most 200.
+interface IEscrow is IBalances, ISessions {
     /* EVENTS: each states what holds after it */
-
-    /// @notice `account` deposited; its balance is now `balance`.
-    event Deposited(
-        address indexed token, address indexed account, uint256 amount, uint256 balance
-    );
-
-    /// @notice `account` withdrew to `to`; its balance is now `balance`.
-    event Withdrawn(
-        address indexed token,
-        address indexed account,
-        address indexed to,
-        uint256 amount,
-        uint256 balance
-    );
-
-    /// @notice All fees accrued in `token` went to `receiver`.
-    event Collected(address indexed token, address indexed receiver, uint256 amount);
 
     /// @notice The deal is Open with `terms.cap` locked. `sender` got `terms.openFee`. `pulled` says
     /// whether the money came from the renter's wallet (ERC-3009) or from its balance.
@@ -95,6 +88,10 @@ interface IEscrow {
         bytes32 meter
     );
 
+    /// @notice An item of a batch was left out; `reason` is the revert data that it would have had
+    /// alone. Empty where its part of the gas did not suffice.
+    event Skipped(bytes32 indexed id, bytes reason);
+
     /* ERRORS */
 
     /// @notice The dispute window must be 1 second to 30 days, the accept lead at most 1 day.
@@ -124,7 +121,7 @@ interface IEscrow {
     /// @notice This Escrow carries leases only.
     error KindRefused(uint8 kind);
 
-    /// @notice This Escrow knows no sessions.
+    /// @notice Terms with a session are opened by `openInSession` or `openBatch`.
     error SessionRefused(bytes32 session);
 
     /// @notice Deals are opened in another contract at present.
@@ -147,9 +144,6 @@ interface IEscrow {
 
     /// @notice The provider's side has not agreed.
     error ProviderConsentMissing();
-
-    /// @notice Only the renter itself can do this.
-    error NotRenter(address sender);
 
     /// @notice Only the provider's side can do this.
     error NotProvider(address sender);
@@ -178,22 +172,20 @@ interface IEscrow {
     /// @notice A provider's fault in the first five minutes is free.
     error EarlyFaultIsFree(uint96 amount);
 
-    /// @notice The account has less than that.
-    error InsufficientBalance(uint256 balance, uint256 needed);
+    /// @notice The key cannot spend the renter's balance on a fee.
+    error KeyPaysNoFee(uint96 fee);
 
-    /// @notice The token delivered another amount than asked for.
-    error WrongAmountReceived(uint256 received, uint256 expected);
+    /// @notice A batch has 1 to 200 items.
+    error BatchSizeOutOfBounds(uint256 size);
 
-    /// @notice Money cannot go to that account.
-    error WrongReceiver(address receiver);
+    /// @notice Only this contract calls that, for an item of a batch.
+    error NotOfBatch(address sender);
 
     /* READING */
 
-    /// @notice The domain of terms and receipts: "Plaza", "1", this chain, this contract.
-    function domainSeparator() external view returns (bytes32);
-
-    /// @notice The root of the network. It decides what opens, never how an open deal ends.
-    function plaza() external view returns (address);
+    /// @notice Which keys sign for which provider; fixed, as a network's other Providers comes with
+    /// another Escrow.
+    function providers() external view returns (address);
 
     /// @notice W, in seconds.
     function disputeWindow() external view returns (uint40);
@@ -201,59 +193,36 @@ interface IEscrow {
     /// @notice A, in seconds.
     function acceptLead() external view returns (uint40);
 
-    /// @notice What `account` may withdraw or open deals with, in base units.
-    function balanceOf(address token, address account) external view returns (uint256);
-
-    /// @notice The fees accrued and not yet collected, in base units.
-    function fees(address token) external view returns (uint256);
-
     /// @notice The slot of a deal.
     function deals(bytes32 id) external view returns (Deal memory);
 
     /// @notice The id of the deal with these terms: their EIP-712 digest.
     function dealId(Terms calldata terms) external view returns (bytes32);
 
-    /* BALANCES */
-
-    /// @notice Deposit `amount` of the sender's tokens, which it approved, for `account`.
-    /// @custom:invariant S1 The balance grows by what has really come in, or the call reverts.
-    function deposit(address token, address account, uint256 amount) external;
-
-    /// @notice Deposit by the account's signature (ERC-3009) instead of its transaction.
-    /// @param token The token; has `receiveWithAuthorization`.
-    /// @param account Whose tokens are deposited and who is credited.
-    /// @param amount In base units.
-    /// @param validBefore The authorisation holds before this time (Unix seconds); validAfter is 0.
-    /// @param salt Any; the authorisation's nonce is keccak256("deposit" || salt), so that the
-    /// consent to a deal, whose nonce is the deal's id, cannot be used up as a deposit.
-    /// @param signature The account's over the token's `ReceiveWithAuthorization` to this contract.
-    /// @custom:invariant S1
-    function depositWithAuthorization(
-        address token,
-        address account,
-        uint256 amount,
-        uint256 validBefore,
-        bytes32 salt,
-        bytes calldata signature
-    ) external;
-
-    /// @notice Send `amount` of the sender's balance to `to`.
-    /// @custom:invariant L2 L3
-    function withdraw(address token, address to, uint256 amount) external;
-
-    /// @notice Send the fees accrued in `token` to the receiver that the Plaza names.
-    /// @custom:invariant L3 A receiver that cannot take them stops nobody else.
-    function collect(address token) external;
-
     /* DEALS */
 
     /// @notice None -> Open, paid from the renter's balance.
-    /// @param renterSignature The renter's own over the terms; empty if the renter is the sender.
+    /// @param renterSignature The renter's own over the terms (ERC-1271 where it is a contract); empty
+    /// if the renter is the sender.
     /// @param providerSignature providerKey's over the terms (a bid); empty if the provider's side
     /// is the sender.
     /// @custom:invariant S3 B1 B2
     function open(
         Terms calldata terms,
+        bytes calldata renterSignature,
+        bytes calldata providerSignature
+    ) external;
+
+    /// @notice None -> Open in a session, paid from the renter's balance, within all its bounds.
+    /// @param grant The session that the terms name, and the renter's signature over it (ERC-1271
+    /// where it is a contract), which is read only in the first opening and may be empty afterwards
+    /// or where the renter is the sender.
+    /// @param renterSignature renterKey's over the terms, or empty.
+    /// @param providerSignature As for `open`.
+    /// @custom:invariant S3 B1 B2 U1 U2
+    function openInSession(
+        Terms calldata terms,
+        Grant calldata grant,
         bytes calldata renterSignature,
         bytes calldata providerSignature
     ) external;
@@ -271,13 +240,49 @@ interface IEscrow {
         bytes calldata providerSignature
     ) external;
 
-    /// @notice None -> Cancelled, by the renter.
+    /// @notice None -> Open for up to 200 deals in sessions of one key, with the consent of each side
+    /// to all of them. An item that could not be opened alone is skipped with an event.
+    /// @param grants The sessions that the items point to. Contract wallets grant theirs elsewhere.
+    /// @param renterSignature renterKey's over EIP-712 `Batch(bytes32[] documents)` of the deals' ids,
+    /// or empty.
+    /// @param providerSignature providerKey's over the same, or empty.
+    /// @custom:invariant S3 B1 B2 U1 U2
+    function openBatch(
+        Opening[] calldata openings,
+        Grant[] calldata grants,
+        bytes calldata renterSignature,
+        bytes calldata providerSignature
+    ) external;
+
+    /// @notice None -> Cancelled, by the renter or the session key that the terms name.
     /// @custom:invariant M7
     function cancel(Terms calldata terms) external;
 
-    /// @notice Lock more of the renter's balance, by the renter, before expiry. Touches nothing else.
-    /// @custom:invariant S3 B1
+    /// @notice The same by signature over EIP-712 `Cancel(bytes32 deal,uint64 nonce,uint40 deadline,
+    /// uint96 fee)`.
+    /// @custom:invariant S3 M7
+    function cancelFor(Terms calldata terms, Intent calldata intent, bytes calldata signature)
+        external;
+
+    /// @notice Lock more of the renter's balance, by the renter, before expiry. Touches nothing else;
+    /// counts in the session that the terms name, whatever its cap.
+    /// @custom:invariant S3 B1 U1
     function topUp(Terms calldata terms, uint96 amount) external;
+
+    /// @notice The same by the renter's own signature or, within the session's cap and expiry, by that
+    /// of its key, over EIP-712 `TopUp(bytes32 deal,uint96 amount,uint64 nonce,uint40 deadline,
+    /// uint96 fee)`.
+    /// @param session The session that the terms name; read only where its key acts.
+    /// @param intent Without a fee where the key acts.
+    /// @param signature Empty if the sender is renter or session key; the intent is then not read.
+    /// @custom:invariant S3 B1 U1 U2
+    function topUpFor(
+        Terms calldata terms,
+        uint96 amount,
+        Session calldata session,
+        Intent calldata intent,
+        bytes calldata signature
+    ) external;
 
     /// @notice Raise the floor to a running receipt with both keys' signatures, by anyone, before D
     /// or, once stopped, before `until`. A lower receipt changes nothing.
@@ -289,10 +294,15 @@ interface IEscrow {
         bytes calldata providerSignature
     ) external;
 
-    /// @notice Open -> Stopped, by the renter's side; a window for the provider to claim begins.
-    /// @param renterSignature renterKey's over EIP-712 `Stop(bytes32 deal)`, or empty.
+    /// @notice Open -> Stopped, by the renter or renterKey; a window for the provider to claim begins.
     /// @custom:invariant L1
-    function stop(Terms calldata terms, bytes calldata renterSignature) external;
+    function stop(Terms calldata terms) external;
+
+    /// @notice The same by signature of the renter or renterKey over EIP-712 `Stop(bytes32 deal,
+    /// uint64 nonce,uint40 deadline,uint96 fee)`.
+    /// @custom:invariant S3 L1
+    function stopFor(Terms calldata terms, Intent calldata intent, bytes calldata signature)
+        external;
 
     /// @notice Open or Stopped -> Claimed, by the provider's side, with the last running receipt and
     /// at most `grace` seconds beyond it.
@@ -323,10 +333,27 @@ interface IEscrow {
         bytes calldata providerSignature
     ) external;
 
-    /// @notice Claimed -> Settled at the floor, by the renter's side before `until`.
-    /// @param renterSignature renterKey's over EIP-712 `Contest(bytes32 deal)`, or empty.
+    /// @notice The same for up to 200 deals with the consent of each side to all of them. An item
+    /// that could not be settled alone is skipped with an event.
+    /// @param renterSignature renterKey's over EIP-712 `Batch(bytes32[] documents)` of the receipts'
+    /// digests, or empty.
+    /// @param providerSignature providerKey's over the same, or empty.
+    /// @custom:invariant C1 B1 M7
+    function settleBatch(
+        Closing[] calldata closings,
+        bytes calldata renterSignature,
+        bytes calldata providerSignature
+    ) external;
+
+    /// @notice Claimed -> Settled at the floor, by the renter or renterKey before `until`.
     /// @custom:invariant C1 M7
-    function contest(Terms calldata terms, bytes calldata renterSignature) external;
+    function contest(Terms calldata terms) external;
+
+    /// @notice The same by signature of the renter or renterKey over EIP-712 `Contest(bytes32 deal,
+    /// uint64 nonce,uint40 deadline,uint96 fee)`. The refund may pay the fee.
+    /// @custom:invariant S3 C1 M7
+    function contestFor(Terms calldata terms, Intent calldata intent, bytes calldata signature)
+        external;
 
     /// @notice Stopped -> Settled at the floor, Claimed -> Settled at
     /// min(locked, floor + floor(ratePerHour x extra / 3600)), by anyone from `until` on.

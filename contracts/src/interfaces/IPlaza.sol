@@ -4,7 +4,6 @@ pragma solidity ^0.8.37;
 /// @dev What an Escrow has to know of the network to open a deal.
 struct Admission {
     address escrow; // the module through which deals are opened at present
-    address providers; // the module that knows which key may sign for which provider
     uint16 feeBps; // the fee that new terms must state
     bool listed; // whether deals in the token may be opened
     bool paused; // whether opens are paused

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {Intent} from "../types/Intent.sol";
+
 /// @title Which hot keys may sign for which provider
 /// @notice A provider is an account that is paid and may be cold. Its hot keys sign offers, bids and
 /// receipts and can never redirect pay. A key serves one provider at a time, and only with its own
@@ -23,6 +25,18 @@ interface IProviders {
     /// @notice The signature is not the key's over the sender's account.
     error ConsentMissing(address key);
 
+    /// @notice The provider has not signed the intent.
+    error AccountConsentMissing(address provider);
+
+    /// @notice The intent could be sent until `deadline`.
+    error IntentExpired(uint40 deadline);
+
+    /// @notice An intent of the provider with this nonce was carried out.
+    error NonceUsed(address provider, uint64 nonce);
+
+    /// @notice The token delivered another fee than the intent states.
+    error WrongAmountReceived(uint256 received, uint256 expected);
+
     /// @notice The separator of the domain of authorisations: "Plaza", "1", this chain, this contract.
     function domainSeparator() external view returns (bytes32);
 
@@ -40,6 +54,31 @@ interface IProviders {
     /// @param providerKey The hot key.
     /// @param keySignature The hot key's signature over `authorisation(sender, providerKey)`.
     function register(address providerKey, bytes calldata keySignature) external;
+
+    /// @notice Whether an intent of `provider` with this nonce was carried out.
+    function nonceUsed(address provider, uint64 nonce) external view returns (bool);
+
+    /// @notice The same for a provider that signs instead of sending and so needs no native coin.
+    /// @param provider Signs, as a plain key, EIP-712 `Register(address provider,address key,
+    /// address token,uint64 nonce,uint40 deadline,uint96 fee)`.
+    /// @param providerKey The hot key.
+    /// @param keySignature The hot key's signature over `authorisation(provider, providerKey)`.
+    /// @param token What the fee is paid in; not read where the fee is zero.
+    /// @param intent Its fee comes from the provider's wallet.
+    /// @param signature The provider's over the intent.
+    /// @param feeAuthorization The provider's over the token's `ReceiveWithAuthorization` (ERC-3009):
+    /// from = provider, to = this contract, value = fee, validAfter = 0, validBefore = deadline + 1,
+    /// nonce = the digest of the intent; empty where the fee is zero.
+    /// @custom:invariant K1
+    function registerFor(
+        address provider,
+        address providerKey,
+        bytes calldata keySignature,
+        address token,
+        Intent calldata intent,
+        bytes calldata signature,
+        bytes calldata feeAuthorization
+    ) external;
 
     /// @notice `providerKey` no longer serves the sender.
     function revoke(address providerKey) external;

@@ -2,6 +2,8 @@
 pragma solidity ^0.8.37;
 
 import {Receipt, Terms} from "../types/Deal.sol";
+import {Intent} from "../types/Intent.sol";
+import {Session} from "../types/Session.sol";
 
 /// @title EIP-712 struct hashes of what an Escrow checks
 /// @dev Every member is one word, so a struct's words in the call are its EIP-712 encoding and are
@@ -23,9 +25,32 @@ library HashLib {
         "bytes32 meter)"
     );
 
-    bytes32 internal constant STOP_TYPEHASH = keccak256("Stop(bytes32 deal)");
+    bytes32 internal constant SESSION_TYPEHASH = keccak256(
+        "Session(address renter,address key,address token,uint96 cap,uint96 maxRatePerHour,"
+        "uint40 expiry,bytes32 salt)"
+    );
 
-    bytes32 internal constant CONTEST_TYPEHASH = keccak256("Contest(bytes32 deal)");
+    bytes32 internal constant BATCH_TYPEHASH = keccak256("Batch(bytes32[] documents)");
+
+    bytes32 internal constant CANCEL_TYPEHASH =
+        keccak256("Cancel(bytes32 deal,uint64 nonce,uint40 deadline,uint96 fee)");
+
+    bytes32 internal constant STOP_TYPEHASH =
+        keccak256("Stop(bytes32 deal,uint64 nonce,uint40 deadline,uint96 fee)");
+
+    bytes32 internal constant CONTEST_TYPEHASH =
+        keccak256("Contest(bytes32 deal,uint64 nonce,uint40 deadline,uint96 fee)");
+
+    bytes32 internal constant TOP_UP_TYPEHASH =
+        keccak256("TopUp(bytes32 deal,uint96 amount,uint64 nonce,uint40 deadline,uint96 fee)");
+
+    bytes32 internal constant REVOKE_TYPEHASH =
+        keccak256("Revoke(bytes32 session,uint64 nonce,uint40 deadline,uint96 fee)");
+
+    bytes32 internal constant WITHDRAW_TYPEHASH = keccak256(
+        "Withdraw(address account,address token,uint256 amount,address to,uint64 nonce,"
+        "uint40 deadline,uint96 fee)"
+    );
 
     function hash(Terms calldata terms) internal pure returns (bytes32 structHash) {
         bytes32 typeHash = TERMS_TYPEHASH;
@@ -47,13 +72,46 @@ library HashLib {
         }
     }
 
-    /// @dev Stops `deal`. Needs no nonce: a deal can be stopped once.
-    function hashStop(bytes32 deal) internal pure returns (bytes32) {
-        return keccak256(abi.encode(STOP_TYPEHASH, deal));
+    function hash(Session calldata session) internal pure returns (bytes32) {
+        return keccak256(abi.encode(SESSION_TYPEHASH, session));
     }
 
-    /// @dev Contests the claim on `deal`. Needs no nonce: a deal can be claimed once.
-    function hashContest(bytes32 deal) internal pure returns (bytes32) {
-        return keccak256(abi.encode(CONTEST_TYPEHASH, deal));
+    /// @dev Consent to each of `documents`, the digests of terms or of receipts, at once.
+    function hashBatch(bytes32[] memory documents) internal pure returns (bytes32) {
+        return keccak256(abi.encode(BATCH_TYPEHASH, keccak256(abi.encodePacked(documents))));
+    }
+
+    function hashCancel(bytes32 deal, Intent calldata intent) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CANCEL_TYPEHASH, deal, intent));
+    }
+
+    function hashStop(bytes32 deal, Intent calldata intent) internal pure returns (bytes32) {
+        return keccak256(abi.encode(STOP_TYPEHASH, deal, intent));
+    }
+
+    function hashContest(bytes32 deal, Intent calldata intent) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CONTEST_TYPEHASH, deal, intent));
+    }
+
+    function hashTopUp(bytes32 deal, uint96 amount, Intent calldata intent)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(TOP_UP_TYPEHASH, deal, amount, intent));
+    }
+
+    function hashRevoke(bytes32 session, Intent calldata intent) internal pure returns (bytes32) {
+        return keccak256(abi.encode(REVOKE_TYPEHASH, session, intent));
+    }
+
+    function hashWithdraw(
+        address account,
+        address token,
+        uint256 amount,
+        address to,
+        Intent calldata intent
+    ) internal pure returns (bytes32) {
+        return keccak256(abi.encode(WITHDRAW_TYPEHASH, account, token, amount, to, intent));
     }
 }

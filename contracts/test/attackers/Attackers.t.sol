@@ -4,6 +4,7 @@ pragma solidity ^0.8.37;
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
@@ -21,7 +22,7 @@ import {
 contract AttackersTest is Stage {
     function test_S1_token_that_takes_a_fee_is_refused() public {
         FeeTakingToken token = new FeeTakingToken();
-        bytes4 selector = IEscrow.WrongAmountReceived.selector;
+        bytes4 selector = IBalances.WrongAmountReceived.selector;
         cannotBeDeposited(token, abi.encodeWithSelector(selector, 990, 1_000));
     }
 
@@ -33,7 +34,7 @@ contract AttackersTest is Stage {
 
     function test_S1_token_that_lies_is_refused() public {
         LyingToken token = new LyingToken();
-        bytes4 selector = IEscrow.WrongAmountReceived.selector;
+        bytes4 selector = IBalances.WrongAmountReceived.selector;
         cannotBeDeposited(token, abi.encodeWithSelector(selector, 0, 1_000));
     }
 
@@ -75,11 +76,11 @@ contract AttackersTest is Stage {
         CallingToken token = new CallingToken();
         loose(token, renter, 10_000);
         bytes[5] memory calls = [
-            abi.encodeCall(IEscrow.deposit, (address(token), renter, 1)),
-            abi.encodeCall(IEscrow.withdraw, (address(token), renter, 0)),
-            abi.encodeCall(IEscrow.collect, (address(token))),
+            abi.encodeCall(IBalances.deposit, (address(token), renter, 1)),
+            abi.encodeCall(IBalances.withdraw, (address(token), renter, 0)),
+            abi.encodeCall(IBalances.collect, (address(token))),
             abi.encodeCall(
-                IEscrow.depositWithAuthorization, (address(token), renter, 0, 0, 0, new bytes(65))
+                IBalances.depositWithAuthorization, (address(token), renter, 0, 0, 0, new bytes(65))
             ),
             abi.encodeCall(IEscrow.openWithAuthorization, (someTerms(), "", ""))
         ];
@@ -98,9 +99,9 @@ contract AttackersTest is Stage {
         vm.prank(address(token));
         token.approve(address(escrow), 100);
         // Without the guard the inner deposit would cover the fee in the outer measurement.
-        bytes memory inner = abi.encodeCall(IEscrow.deposit, (address(token), renter, 100));
+        bytes memory inner = abi.encodeCall(IBalances.deposit, (address(token), renter, 100));
         token.arm(address(escrow), inner, 100);
-        vm.expectRevert(abi.encodeWithSelector(IEscrow.WrongAmountReceived.selector, 900, 1_000));
+        vm.expectRevert(abi.encodeWithSelector(IBalances.WrongAmountReceived.selector, 900, 1_000));
         vm.prank(renter);
         escrow.deposit(address(token), renter, 1_000);
     }
@@ -125,7 +126,7 @@ contract AttackersTest is Stage {
         loose(token, stranger, 10_000);
         vm.prank(stranger);
         escrow.deposit(address(token), stranger, 1_000);
-        bytes4 selector = IEscrow.InsufficientBalance.selector;
+        bytes4 selector = IBalances.InsufficientBalance.selector;
         vm.expectRevert(abi.encodeWithSelector(selector, 0, 1));
         vm.prank(stranger);
         escrow.withdraw(address(dollar), stranger, 1);

@@ -73,7 +73,7 @@ contract GasTest is Stage {
         Terms memory t = terms;
         doOpen(t);
         vm.prank(renter);
-        escrow.stop(t, "");
+        escrow.stop(t);
         vm.snapshotGasLastCall("Escrow", "stop, by the renter");
         vm.warp(NOW + WINDOW);
         doFinalize(t);

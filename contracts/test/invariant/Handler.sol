@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {Deal, LEASE, Outcome, Receipt, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
@@ -54,19 +55,20 @@ contract Handler is Stage {
         give(stranger, amount);
         vm.prank(stranger);
         dollar.approve(address(escrow), amount);
-        bytes memory message = abi.encodeCall(IEscrow.deposit, (address(dollar), account, amount));
+        bytes memory message = abi.encodeCall(IBalances.deposit, (address(dollar), account, amount));
         if (attempt(stranger, message, true)) wanted[account] += amount;
     }
 
     function withdraw(uint256 seed) external atClock {
         address account = accounts[draw(seed, "account", 3)];
         uint256 amount = draw(seed, "amount", wanted[account] + wanted[account] / 8);
-        bytes memory message = abi.encodeCall(IEscrow.withdraw, (address(dollar), account, amount));
+        bytes memory message =
+            abi.encodeCall(IBalances.withdraw, (address(dollar), account, amount));
         if (attempt(account, message, amount <= wanted[account])) wanted[account] -= amount;
     }
 
     function collect() external atClock {
-        if (attempt(stranger, abi.encodeCall(IEscrow.collect, (address(dollar))), true)) {
+        if (attempt(stranger, abi.encodeCall(IBalances.collect, (address(dollar))), true)) {
             wantedFees = 0;
         }
     }
@@ -157,7 +159,9 @@ contract Handler is Stage {
         Deal storage d = slots[id];
         bytes memory says = sign(RENTER_KEY, stopDigest(id));
         bool allowed = d.state == State.Open;
-        if (!attempt(stranger, abi.encodeCall(IEscrow.stop, (t, says)), allowed)) return;
+        if (!attempt(stranger, abi.encodeCall(IEscrow.stopFor, (t, freely(), says)), allowed)) {
+            return;
+        }
         (d.state, d.until) = (State.Stopped, clock + WINDOW);
     }
 
@@ -200,7 +204,9 @@ contract Handler is Stage {
         Deal memory d = slots[id];
         bytes memory says = sign(RENTER_KEY, contestDigest(id));
         bool allowed = d.state == State.Claimed && clock < d.until;
-        attemptExit(t, id, abi.encodeCall(IEscrow.contest, (t, says)), allowed, d.floor);
+        attemptExit(
+            t, id, abi.encodeCall(IEscrow.contestFor, (t, freely(), says)), allowed, d.floor
+        );
     }
 
     function finalize(uint256 seed) external atClock {

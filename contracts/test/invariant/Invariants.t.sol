@@ -71,10 +71,10 @@ contract InvariantsTest {
             IEscrow.openWithAuthorization.selector,
             IEscrow.topUp.selector,
             IEscrow.present.selector,
-            IEscrow.stop.selector,
+            IEscrow.stopFor.selector,
             IEscrow.claim.selector,
             IEscrow.settle.selector,
-            IEscrow.contest.selector,
+            IEscrow.contestFor.selector,
             IEscrow.finalize.selector,
             IEscrow.expire.selector
         ];

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
+import {ISessions} from "../../src/interfaces/ISessions.sol";
 import {State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
@@ -27,7 +28,7 @@ contract CancelTest is Stage {
         Terms memory t = someTerms();
         address[4] memory others = [renterKey, provider, providerKey, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(IEscrow.NotRenter.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(ISessions.NotRenter.selector, others[i]));
             vm.prank(others[i]);
             escrow.cancel(t);
         }

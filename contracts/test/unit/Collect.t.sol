@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
@@ -18,7 +19,7 @@ contract CollectTest is Stage {
 
     function test_anyone_sends_the_fees_to_the_treasury() public {
         vm.expectEmit(address(escrow));
-        emit IEscrow.Collected(address(dollar), treasury, 3_000);
+        emit IBalances.Collected(address(dollar), treasury, 3_000);
         vm.prank(stranger);
         escrow.collect(address(dollar));
         vm.assertEq(dollar.balanceOf(treasury), 3_000, "received");
@@ -39,7 +40,7 @@ contract CollectTest is Stage {
         for (uint256 i = 0; i < wrong.length; ++i) {
             vm.prank(owner);
             plaza.setFeeReceiver(wrong[i]);
-            vm.expectRevert(abi.encodeWithSelector(IEscrow.WrongReceiver.selector, wrong[i]));
+            vm.expectRevert(abi.encodeWithSelector(IBalances.WrongReceiver.selector, wrong[i]));
             escrow.collect(address(dollar));
         }
         vm.assertEq(escrow.fees(address(dollar)), 3_000, "kept");

@@ -24,7 +24,7 @@ contract ContestTest is Stage {
         vm.expectEmit(address(escrow));
         emit IEscrow.Settled(id, stranger, 19_400, 600, CAP - 20_000, 0, Outcome.Running, 0, 0);
         vm.prank(stranger);
-        escrow.contest(terms, says);
+        escrow.contestFor(terms, freely(), says);
         assertSettledAt(terms, 20_000);
     }
 
@@ -33,7 +33,7 @@ contract ContestTest is Stage {
         for (uint256 i = 0; i < side.length; ++i) {
             uint256 here = vm.snapshotState();
             vm.prank(side[i]);
-            escrow.contest(terms, "");
+            escrow.contest(terms);
             assertState(terms, State.Settled);
             vm.revertToState(here);
         }
@@ -44,21 +44,18 @@ contract ContestTest is Stage {
         for (uint256 i = 0; i < others.length; ++i) {
             vm.expectRevert(IEscrow.RenterConsentMissing.selector);
             vm.prank(others[i]);
-            escrow.contest(terms, "");
+            escrow.contest(terms);
         }
         bytes memory says = sign(RENTER_KEY, stopDigest(id));
         vm.expectRevert(IEscrow.RenterConsentMissing.selector);
-        escrow.contest(terms, says);
-        says = sign(RENTER, contestDigest(id));
-        vm.expectRevert(IEscrow.RenterConsentMissing.selector);
-        escrow.contest(terms, says);
+        escrow.contestFor(terms, freely(), says);
     }
 
     function test_until_the_end_of_the_window() public {
         bytes memory says = sign(RENTER_KEY, contestDigest(id));
         vm.warp(NOW + 200 + WINDOW);
         vm.expectRevert(abi.encodeWithSelector(IEscrow.TooLate.selector, NOW + 200 + WINDOW));
-        escrow.contest(terms, says);
+        escrow.contestFor(terms, freely(), says);
         vm.warp(NOW + 200 + WINDOW - 1);
         doContest(terms);
         assertSettledAt(terms, 20_000);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
@@ -15,7 +16,7 @@ contract DepositTest is Stage {
         vm.prank(stranger);
         dollar.approve(address(escrow), 50);
         vm.expectEmit(address(escrow));
-        emit IEscrow.Deposited(address(dollar), renter, 50, FUNDS + 50);
+        emit IBalances.Deposited(address(dollar), renter, 50, FUNDS + 50);
         vm.prank(stranger);
         escrow.deposit(address(dollar), renter, 50);
         vm.assertEq(balance(renter), FUNDS + 50, "balance");
@@ -38,7 +39,7 @@ contract DepositTest is Stage {
         give(renter, 50);
         bytes memory says = consent(50, "salt");
         vm.expectEmit(address(escrow));
-        emit IEscrow.Deposited(address(dollar), renter, 50, FUNDS + 50);
+        emit IBalances.Deposited(address(dollar), renter, 50, FUNDS + 50);
         vm.prank(stranger);
         escrow.depositWithAuthorization(address(dollar), renter, 50, NOW + 60, "salt", says);
         vm.assertEq(balance(renter), FUNDS + 50, "balance");

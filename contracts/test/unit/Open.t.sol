@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {Deal, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
@@ -188,7 +189,7 @@ contract OpenTest is Stage {
     function test_more_than_the_balance_does_not_open() public {
         Terms memory t = someTerms();
         t.cap = FUNDS - OPEN_FEE - CLOSE_FEE + 1;
-        refused(t, abi.encodeWithSelector(IEscrow.InsufficientBalance.selector, FUNDS, FUNDS + 1));
+        refused(t, abi.encodeWithSelector(IBalances.InsufficientBalance.selector, FUNDS, FUNDS + 1));
         t.cap -= 1;
         doOpen(t);
         vm.assertEq(balance(renter), 0, "all of it");
@@ -198,7 +199,7 @@ contract OpenTest is Stage {
         Terms memory t = someTerms();
         (t.cap, t.openFee, t.closeFee) = (type(uint96).max, type(uint96).max, type(uint96).max);
         uint256 needed = 3 * uint256(type(uint96).max);
-        refused(t, abi.encodeWithSelector(IEscrow.InsufficientBalance.selector, FUNDS, needed));
+        refused(t, abi.encodeWithSelector(IBalances.InsufficientBalance.selector, FUNDS, needed));
     }
 
     /* THE NETWORK */
@@ -272,7 +273,7 @@ contract OpenTest is Stage {
         vm.expectRevert(why);
         escrow.open(t, renterSays, bid);
         bytes memory consent = authorization(t);
-        bool money = bytes4(why) == IEscrow.InsufficientBalance.selector;
+        bool money = bytes4(why) == IBalances.InsufficientBalance.selector;
         if (money) return;
         vm.expectRevert(why);
         escrow.openWithAuthorization(t, consent, bid);

@@ -12,7 +12,6 @@ contract PlazaTest is Stage {
     function test_says_in_one_call_what_opening_depends_on() public view {
         Admission memory a = plaza.admission(address(dollar));
         vm.assertEq(a.escrow, address(escrow), "escrow");
-        vm.assertEq(a.providers, address(providers), "providers");
         vm.assertEq(a.feeBps, FEE_BPS, "fee");
         vm.assertEq(a.listed, true, "listed");
         vm.assertEq(a.paused, false, "paused");

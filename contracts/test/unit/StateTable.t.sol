@@ -194,12 +194,13 @@ contract StateTableTest is Stage {
             return abi.encodeCall(IEscrow.openWithAuthorization, (t, consent, bid));
         }
         if (c.call == Call.Stop) {
-            bytes memory says = c.renterSigned ? sign(RENTER_KEY, stopDigest(id)) : bytes("");
-            return abi.encodeCall(IEscrow.stop, (t, says));
+            if (!c.renterSigned) return abi.encodeCall(IEscrow.stop, (t));
+            return abi.encodeCall(IEscrow.stopFor, (t, freely(), sign(RENTER_KEY, stopDigest(id))));
         }
         if (c.call == Call.Contest) {
-            bytes memory says = c.renterSigned ? sign(RENTER_KEY, contestDigest(id)) : bytes("");
-            return abi.encodeCall(IEscrow.contest, (t, says));
+            if (!c.renterSigned) return abi.encodeCall(IEscrow.contest, (t));
+            bytes memory says = sign(RENTER_KEY, contestDigest(id));
+            return abi.encodeCall(IEscrow.contestFor, (t, freely(), says));
         }
         if (c.call == Call.Cancel) return abi.encodeCall(IEscrow.cancel, (t));
         if (c.call == Call.TopUp) return abi.encodeCall(IEscrow.topUp, (t, 1));

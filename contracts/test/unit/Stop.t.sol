@@ -24,7 +24,7 @@ contract StopTest is Stage {
         vm.expectEmit(address(escrow));
         emit IEscrow.Stopped(id, NOW + 100 + WINDOW);
         vm.prank(renter);
-        escrow.stop(terms, "");
+        escrow.stop(terms);
         (before.state, before.until) = (State.Stopped, NOW + 100 + WINDOW);
         vm.assertEq(keccak256(abi.encode(slotOf(terms))), keccak256(abi.encode(before)), "slot");
     }
@@ -32,41 +32,44 @@ contract StopTest is Stage {
     function test_by_the_renters_key_as_sender_or_by_its_signature() public {
         uint256 here = vm.snapshotState();
         vm.prank(renterKey);
-        escrow.stop(terms, "");
+        escrow.stop(terms);
         assertState(terms, State.Stopped);
         vm.revertToState(here);
         doStop(terms);
         assertState(terms, State.Stopped);
     }
 
-    function test_S3_not_by_the_renters_own_signature_nor_by_others() public {
+    function test_by_the_renters_own_signature() public {
         bytes memory ownSays = sign(RENTER, stopDigest(id));
-        vm.expectRevert(IEscrow.RenterConsentMissing.selector);
-        escrow.stop(terms, ownSays);
+        escrow.stopFor(terms, freely(), ownSays);
+        assertState(terms, State.Stopped);
+    }
+
+    function test_S3_not_by_others() public {
         bytes memory providerSays = sign(PROVIDER_KEY, stopDigest(id));
         vm.expectRevert(IEscrow.RenterConsentMissing.selector);
-        escrow.stop(terms, providerSays);
+        escrow.stopFor(terms, freely(), providerSays);
         address[3] memory others = [provider, providerKey, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.expectRevert(IEscrow.RenterConsentMissing.selector);
             vm.prank(others[i]);
-            escrow.stop(terms, "");
+            escrow.stop(terms);
         }
     }
 
     function test_S3_signature_to_contest_or_of_another_deal_does_not_stop() public {
         bytes memory says = sign(RENTER_KEY, contestDigest(id));
         vm.expectRevert(IEscrow.RenterConsentMissing.selector);
-        escrow.stop(terms, says);
+        escrow.stopFor(terms, freely(), says);
         says = sign(RENTER_KEY, stopDigest("another"));
         vm.expectRevert(IEscrow.RenterConsentMissing.selector);
-        escrow.stop(terms, says);
+        escrow.stopFor(terms, freely(), says);
     }
 
     function test_once() public {
         doStop(terms);
         bytes memory says = sign(RENTER_KEY, stopDigest(id));
         vm.expectRevert(abi.encodeWithSelector(IEscrow.WrongState.selector, State.Stopped));
-        escrow.stop(terms, says);
+        escrow.stopFor(terms, freely(), says);
     }
 }

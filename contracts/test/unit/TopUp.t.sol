@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
+import {ISessions} from "../../src/interfaces/ISessions.sol";
 import {Deal, State, Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
@@ -40,7 +42,7 @@ contract TopUpTest is Stage {
         doOpen(t);
         address[4] memory others = [renterKey, provider, providerKey, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(IEscrow.NotRenter.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(ISessions.NotRenter.selector, others[i]));
             vm.prank(others[i]);
             escrow.topUp(t, 1);
         }
@@ -76,7 +78,7 @@ contract TopUpTest is Stage {
         doOpen(t);
         uint256 left = balance(renter);
         vm.expectRevert(
-            abi.encodeWithSelector(IEscrow.InsufficientBalance.selector, left, left + 1)
+            abi.encodeWithSelector(IBalances.InsufficientBalance.selector, left, left + 1)
         );
         vm.prank(renter);
         escrow.topUp(t, uint96(left + 1));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {Terms} from "../../src/types/Deal.sol";
 import {Stage} from "../Stage.sol";
@@ -10,7 +11,7 @@ import {vm} from "../Vm.sol";
 contract WithdrawTest is Stage {
     function test_sends_to_the_receiver_named() public {
         vm.expectEmit(address(escrow));
-        emit IEscrow.Withdrawn(address(dollar), renter, stranger, 50, FUNDS - 50);
+        emit IBalances.Withdrawn(address(dollar), renter, stranger, 50, FUNDS - 50);
         vm.prank(renter);
         escrow.withdraw(address(dollar), stranger, 50);
         vm.assertEq(dollar.balanceOf(stranger), 50, "received");
@@ -18,7 +19,7 @@ contract WithdrawTest is Stage {
     }
 
     function test_S3_nobody_withdraws_what_it_has_not() public {
-        bytes4 selector = IEscrow.InsufficientBalance.selector;
+        bytes4 selector = IBalances.InsufficientBalance.selector;
         vm.expectRevert(abi.encodeWithSelector(selector, 0, 1));
         vm.prank(renterKey);
         escrow.withdraw(address(dollar), renterKey, 1);
@@ -32,7 +33,7 @@ contract WithdrawTest is Stage {
         doOpen(t);
         uint256 left = balance(renter);
         vm.expectRevert(
-            abi.encodeWithSelector(IEscrow.InsufficientBalance.selector, left, left + 1)
+            abi.encodeWithSelector(IBalances.InsufficientBalance.selector, left, left + 1)
         );
         vm.prank(renter);
         escrow.withdraw(address(dollar), renter, left + 1);
@@ -42,7 +43,7 @@ contract WithdrawTest is Stage {
         vm.expectRevert();
         vm.prank(renter);
         escrow.withdraw(address(dollar), address(0), 1);
-        vm.expectRevert(abi.encodeWithSelector(IEscrow.WrongReceiver.selector, address(escrow)));
+        vm.expectRevert(abi.encodeWithSelector(IBalances.WrongReceiver.selector, address(escrow)));
         vm.prank(renter);
         escrow.withdraw(address(dollar), address(escrow), 1);
     }

@@ -5,6 +5,8 @@ import {DocumentHashLib} from "../../src/libraries/DocumentHashLib.sol";
 import {HashLib} from "../../src/libraries/HashLib.sol";
 import {LEASE, Outcome, Receipt, Terms} from "../../src/types/Deal.sol";
 import {Offer, Order} from "../../src/types/Documents.sol";
+import {Intent} from "../../src/types/Intent.sol";
+import {Session} from "../../src/types/Session.sol";
 import {vm} from "../Vm.sol";
 import {Json} from "./Json.sol";
 
@@ -39,8 +41,21 @@ contract DocumentsTest {
         "Terms(address renter,address provider,address renterKey,address providerKey,bytes32 session,address token,uint96 cap,uint96 ratePerHour,uint16 feeBps,uint8 kind,uint40 acceptBy,uint40 expiry,uint16 grace,address gateway,uint96 openFee,uint96 closeFee,uint64 nonce,bytes32 spec)";
     string private constant RECEIPT =
         "Receipt(bytes32 deal,uint96 amount,uint40 seconds,uint8 outcome,bytes32 result,bytes32 meter)";
-    string private constant STOP = "Stop(bytes32 deal)";
-    string private constant CONTEST = "Contest(bytes32 deal)";
+    string private constant SESSION =
+        "Session(address renter,address key,address token,uint96 cap,uint96 maxRatePerHour,uint40 expiry,bytes32 salt)";
+    string private constant BATCH = "Batch(bytes32[] documents)";
+    string private constant CANCEL = "Cancel(bytes32 deal,uint64 nonce,uint40 deadline,uint96 fee)";
+    string private constant STOP = "Stop(bytes32 deal,uint64 nonce,uint40 deadline,uint96 fee)";
+    string private constant CONTEST =
+        "Contest(bytes32 deal,uint64 nonce,uint40 deadline,uint96 fee)";
+    string private constant TOP_UP =
+        "TopUp(bytes32 deal,uint96 amount,uint64 nonce,uint40 deadline,uint96 fee)";
+    string private constant REVOKE =
+        "Revoke(bytes32 session,uint64 nonce,uint40 deadline,uint96 fee)";
+    string private constant WITHDRAW =
+        "Withdraw(address account,address token,uint256 amount,address to,uint64 nonce,uint40 deadline,uint96 fee)";
+    string private constant REGISTER =
+        "Register(address provider,address key,address token,uint64 nonce,uint40 deadline,uint96 fee)";
     string private constant AUTHORIZATION = "Authorization(address provider,address key)";
     string private constant RECEIVE =
         "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)";
@@ -55,7 +70,11 @@ contract DocumentsTest {
         bytes32 deal = addTerms(escrow);
         addTerms(Domain("Plaza", type(uint64).max, ESCROW));
         addReceipts(escrow, deal);
-        addConsents(escrow, deal);
+        addConsents(deal);
+        bytes32 session = addSessions(escrow);
+        addBatches(escrow, deal);
+        addIntents(escrow, deal, session, someIntent());
+        addIntents(escrow, deal, session, freely());
 
         string memory json = whole();
         if (vm.envOr("VECTORS_WRITE", false)) vm.writeFile(PATH, json);
@@ -166,14 +185,85 @@ contract DocumentsTest {
         add(domain, "Receipt", RECEIPT, receiptJson(most), this.hashReceipt(most));
     }
 
-    /// @dev What else is signed for a contract: stop, contest, a key's consent, a pull of money.
-    function addConsents(Domain memory escrow, bytes32 deal) private {
+    function addSessions(Domain memory domain) private returns (bytes32 first) {
+        Session memory session = Session({
+            renter: RENTER,
+            key: RENTER_KEY,
+            token: TOKEN,
+            cap: 1_440_000,
+            maxRatePerHour: 200_000,
+            expiry: 1_800_086_400,
+            salt: keccak256("salt")
+        });
+        first = add(domain, "Session", SESSION, sessionJson(session), this.hashSession(session));
+        (session.cap, session.maxRatePerHour) = (type(uint96).max, type(uint96).max - 1);
+        session.expiry = type(uint40).max;
+        add(domain, "Session", SESSION, sessionJson(session), this.hashSession(session));
+    }
+
+    /// @dev Of one document, of two, and of as many as there can be.
+    function addBatches(Domain memory domain, bytes32 deal) private {
+        uint8[3] memory sizes = [1, 2, 200];
+        for (uint256 i = 0; i < sizes.length; ++i) {
+            bytes32[] memory all = new bytes32[](sizes[i]);
+            string[] memory words = new string[](sizes[i]);
+            for (uint256 j = 0; j < all.length; ++j) {
+                all[j] = j == 0 ? deal : keccak256(abi.encode("document", j));
+                words[j] = Json.quoted(vm.toString(all[j]));
+            }
+            string[] memory one = new string[](1);
+            one[0] = Json.member("documents", Json.array(words, "", ""));
+            add(domain, "Batch", BATCH, Json.object(one, "", ""), HashLib.hashBatch(all));
+        }
+    }
+
+    /// @dev What accounts sign for others to send.
+    function addIntents(Domain memory escrow, bytes32 deal, bytes32 session, Intent memory intent)
+        private
+    {
         string[] memory one = new string[](1);
         one[0] = Json.word("deal", deal);
-        string memory message = Json.object(one, "", "");
-        add(escrow, "Stop", STOP, message, HashLib.hashStop(deal));
-        add(escrow, "Contest", CONTEST, message, HashLib.hashContest(deal));
+        add(escrow, "Cancel", CANCEL, intentJson(one, intent), this.hashCancel(deal, intent));
+        add(escrow, "Stop", STOP, intentJson(one, intent), this.hashStop(deal, intent));
+        add(escrow, "Contest", CONTEST, intentJson(one, intent), this.hashContest(deal, intent));
+        one[0] = Json.word("session", session);
+        add(escrow, "Revoke", REVOKE, intentJson(one, intent), this.hashRevoke(session, intent));
+        string[] memory two = new string[](2);
+        (two[0], two[1]) = (Json.word("deal", deal), Json.number("amount", type(uint96).max));
+        bytes32 structHash = this.hashTopUp(deal, type(uint96).max, intent);
+        add(escrow, "TopUp", TOP_UP, intentJson(two, intent), structHash);
+        addIntentsOfAccounts(escrow, intent);
+    }
 
+    function addIntentsOfAccounts(Domain memory escrow, Intent memory intent) private {
+        string[] memory four = new string[](4);
+        four[0] = Json.account("account", RENTER);
+        four[1] = Json.account("token", TOKEN);
+        four[2] = Json.number("amount", type(uint256).max);
+        four[3] = Json.account("to", PROVIDER);
+        bytes32 structHash = this.hashWithdraw(RENTER, TOKEN, type(uint256).max, PROVIDER, intent);
+        add(escrow, "Withdraw", WITHDRAW, intentJson(four, intent), structHash);
+        string[] memory three = new string[](3);
+        three[0] = Json.account("provider", PROVIDER);
+        three[1] = Json.account("key", PROVIDER_KEY);
+        three[2] = Json.account("token", TOKEN);
+        structHash = keccak256(
+            abi.encode(keccak256(bytes(REGISTER)), PROVIDER, PROVIDER_KEY, TOKEN, intent)
+        );
+        Domain memory providers = Domain("Plaza", 31_337, PROVIDERS);
+        add(providers, "Register", REGISTER, intentJson(three, intent), structHash);
+    }
+
+    function someIntent() private pure returns (Intent memory) {
+        return Intent({nonce: 7, deadline: 1_800_000_600, fee: 1_000});
+    }
+
+    function freely() private pure returns (Intent memory) {
+        return Intent({nonce: 0, deadline: type(uint40).max, fee: 0});
+    }
+
+    /// @dev What else is signed for a contract: a key's consent, a pull of money.
+    function addConsents(bytes32 deal) private {
         string[] memory two = new string[](2);
         two[0] = Json.account("provider", PROVIDER);
         two[1] = Json.account("key", PROVIDER_KEY);
@@ -275,6 +365,34 @@ contract DocumentsTest {
         return Json.object(m, "", "");
     }
 
+    function sessionJson(Session memory it) private pure returns (string memory) {
+        string[] memory m = new string[](7);
+        m[0] = Json.account("renter", it.renter);
+        m[1] = Json.account("key", it.key);
+        m[2] = Json.account("token", it.token);
+        m[3] = Json.number("cap", it.cap);
+        m[4] = Json.number("maxRatePerHour", it.maxRatePerHour);
+        m[5] = Json.number("expiry", it.expiry);
+        m[6] = Json.word("salt", it.salt);
+        return Json.object(m, "", "");
+    }
+
+    /// @dev `first`, and after them what every intent carries.
+    function intentJson(string[] memory first, Intent memory intent)
+        private
+        pure
+        returns (string memory)
+    {
+        string[] memory m = new string[](first.length + 3);
+        for (uint256 i = 0; i < first.length; ++i) {
+            m[i] = first[i];
+        }
+        m[first.length] = Json.number("nonce", intent.nonce);
+        m[first.length + 1] = Json.number("deadline", intent.deadline);
+        m[first.length + 2] = Json.number("fee", intent.fee);
+        return Json.object(m, "", "");
+    }
+
     /* HASHES */
 
     function hashTerms(Terms calldata terms) external pure returns (bytes32) {
@@ -283,6 +401,44 @@ contract DocumentsTest {
 
     function hashReceipt(Receipt calldata receipt) external pure returns (bytes32) {
         return HashLib.hash(receipt);
+    }
+
+    function hashSession(Session calldata session) external pure returns (bytes32) {
+        return HashLib.hash(session);
+    }
+
+    function hashCancel(bytes32 deal, Intent calldata intent) external pure returns (bytes32) {
+        return HashLib.hashCancel(deal, intent);
+    }
+
+    function hashStop(bytes32 deal, Intent calldata intent) external pure returns (bytes32) {
+        return HashLib.hashStop(deal, intent);
+    }
+
+    function hashContest(bytes32 deal, Intent calldata intent) external pure returns (bytes32) {
+        return HashLib.hashContest(deal, intent);
+    }
+
+    function hashTopUp(bytes32 deal, uint96 amount, Intent calldata intent)
+        external
+        pure
+        returns (bytes32)
+    {
+        return HashLib.hashTopUp(deal, amount, intent);
+    }
+
+    function hashRevoke(bytes32 session, Intent calldata intent) external pure returns (bytes32) {
+        return HashLib.hashRevoke(session, intent);
+    }
+
+    function hashWithdraw(
+        address account,
+        address token,
+        uint256 amount,
+        address to,
+        Intent calldata intent
+    ) external pure returns (bytes32) {
+        return HashLib.hashWithdraw(account, token, amount, to, intent);
     }
 
     /// @dev Put down one document, once forge has found the same digest by itself.
@@ -333,15 +489,22 @@ contract DocumentsTest {
     /* FILE */
 
     function whole() private view returns (string memory) {
-        string[] memory types = new string[](8);
+        string[] memory types = new string[](15);
         types[0] = Json.text("Offer", OFFER);
         types[1] = Json.text("Order", ORDER);
         types[2] = Json.text("Terms", TERMS);
         types[3] = Json.text("Receipt", RECEIPT);
-        types[4] = Json.text("Stop", STOP);
-        types[5] = Json.text("Contest", CONTEST);
-        types[6] = Json.text("Authorization", AUTHORIZATION);
-        types[7] = Json.text("ReceiveWithAuthorization", RECEIVE);
+        types[4] = Json.text("Session", SESSION);
+        types[5] = Json.text("Batch", BATCH);
+        types[6] = Json.text("Cancel", CANCEL);
+        types[7] = Json.text("Stop", STOP);
+        types[8] = Json.text("Contest", CONTEST);
+        types[9] = Json.text("TopUp", TOP_UP);
+        types[10] = Json.text("Revoke", REVOKE);
+        types[11] = Json.text("Withdraw", WITHDRAW);
+        types[12] = Json.text("Register", REGISTER);
+        types[13] = Json.text("Authorization", AUTHORIZATION);
+        types[14] = Json.text("ReceiveWithAuthorization", RECEIVE);
         string[] memory m = new string[](4);
         m[0] = Json.member("types", Json.object(types, "\n    ", "\n  "));
         m[1] = Json.word("secret", bytes32(SECRET));

@@ -18,6 +18,7 @@ use profile::Contracts;
 
 use crate::{
     call::{Call, Cosigned},
+    intent::Freely,
     refusal::{Reason, Refusal},
 };
 
@@ -154,9 +155,13 @@ fn deal_call(call: &Call) -> Bytes {
             renterSignature: maybe(proof.renter.as_ref()),
             providerSignature: maybe(proof.provider.as_ref()),
         }),
-        Call::Stop { terms, signature } => bytes(Escrow::stopCall {
+        Call::Stop { terms, signature: None } => {
+            bytes(Escrow::stopCall { terms: terms_word(terms) })
+        }
+        Call::Stop { terms, signature: Some(signature) } => bytes(Escrow::stopForCall {
             terms: terms_word(terms),
-            renterSignature: maybe(signature.as_ref()),
+            intent: freely(),
+            signature: some(signature),
         }),
         Call::Claim { terms, proof: Some(proof), extra } => bytes(claim(terms, proof, *extra)),
         Call::Claim { terms, proof: None, .. } => {
@@ -168,9 +173,13 @@ fn deal_call(call: &Call) -> Bytes {
             renterSignature: maybe(proof.renter.as_ref()),
             providerSignature: maybe(proof.provider.as_ref()),
         }),
-        Call::Contest { terms, signature } => bytes(Escrow::contestCall {
+        Call::Contest { terms, signature: None } => {
+            bytes(Escrow::contestCall { terms: terms_word(terms) })
+        }
+        Call::Contest { terms, signature: Some(signature) } => bytes(Escrow::contestForCall {
             terms: terms_word(terms),
-            renterSignature: maybe(signature.as_ref()),
+            intent: freely(),
+            signature: some(signature),
         }),
         Call::Finalize { terms } => bytes(Escrow::finalizeCall { terms: terms_word(terms) }),
         Call::Expire { terms } => bytes(Escrow::expireCall { terms: terms_word(terms) }),
@@ -221,6 +230,11 @@ fn receipt_word(receipt: &Receipt) -> Escrow::Receipt {
         result: receipt.result,
         meter: receipt.meter,
     }
+}
+
+fn freely() -> Escrow::Intent {
+    let Freely { nonce, deadline, fee } = Freely::new();
+    Escrow::Intent { nonce, deadline, fee }
 }
 
 fn span_word(span: Seconds) -> U40 {
@@ -317,8 +331,13 @@ fn reason(error: &str) -> Reason {
         "WrongDeal" | "WrongOutcome" | "BelowFloor" => Reason::Table(Revert::WrongReceipt),
         "ZeroCap" | "AmountAboveLocked" | "AmountAboveRate" | "SecondsAboveTime"
         | "ExtraAboveGrace" | "EarlyFaultIsFree" => Reason::Table(Revert::OutOfBounds),
-        "ZeroKey" | "KindRefused" | "SessionRefused" => Reason::Terms,
-        "RenterConsentMissing" => Reason::RenterConsent,
+        "ZeroKey" | "KindRefused" | "SessionRefused" | "WrongSession" => Reason::Terms,
+        "RevokedSession" | "ExpiredSession" | "AboveSessionCap" | "AboveSessionRate" => {
+            Reason::Session
+        }
+        "RenterConsentMissing" | "AccountConsentMissing" | "UngrantedSession" => {
+            Reason::RenterConsent
+        }
         "ProviderConsentMissing" | "ConsentMissing" => Reason::ProviderConsent,
         "NotRenter" | "NotProvider" | "NotGuardian" | "OwnableUnauthorizedAccount" => {
             Reason::Sender

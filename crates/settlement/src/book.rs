@@ -299,8 +299,7 @@ impl Book {
         let id = self.id(terms);
         let slot = self.slot(id).stop(&self.setup.windows, now)?;
         let digest = stop_digest(&self.setup.escrow, id);
-        let renter = [terms.renter, terms.renter_key];
-        require(agrees(sender, renter, signature, digest), Reason::RenterConsent)?;
+        require(renter_says(terms, sender, signature, digest), Reason::RenterConsent)?;
         self.put(terms, slot);
         Ok(())
     }
@@ -350,8 +349,8 @@ impl Book {
         let id = self.id(terms);
         let ended = self.slot(id).contest(terms, context.mined.at)?;
         let digest = contest_digest(&self.setup.escrow, id);
-        let renter = [terms.renter, terms.renter_key];
-        require(agrees(context.sender, renter, signature, digest), Reason::RenterConsent)?;
+        let agreed = renter_says(terms, context.sender, signature, digest);
+        require(agreed, Reason::RenterConsent)?;
         self.end(terms, ended, context)
     }
 
@@ -493,6 +492,19 @@ fn agrees(
         None => sender == account || sender == key,
         Some(signature) => signature.is_by(key, digest),
     }
+}
+
+/// An intent is the renter's own or its key's.
+fn renter_says(
+    terms: &Terms,
+    sender: Address,
+    signature: Option<&Signature>,
+    digest: B256,
+) -> bool {
+    [terms.renter, terms.renter_key].into_iter().any(|account| match signature {
+        None => sender == account,
+        Some(signature) => signature.is_by(account, digest),
+    })
 }
 
 fn signed(signature: Option<Signature>, key: Address, digest: B256) -> bool {

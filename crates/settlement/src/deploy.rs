@@ -158,6 +158,7 @@ fn steps(owner: Address, at: &Contracts, plan: &Plan) -> Vec<Step> {
     };
     let escrow = Escrow::constructorCall {
         plaza_: at.plaza,
+        providers_: at.providers,
         disputeWindow_: span(plan.profile.escrow.dispute),
         acceptLead_: span(plan.profile.escrow.accept),
     };
@@ -228,12 +229,13 @@ async fn lie_at_depth(
 /// Whether the contracts at these addresses are the ones that were wanted.
 async fn check(node: &Node, at: &Contracts, plan: &Plan) -> Result<(), Error> {
     let escrow = at.escrow;
-    let (profile, listed, module, registry, root, dispute, accept) = tokio::join!(
+    let (profile, listed, module, registry, root, asked, dispute, accept) = tokio::join!(
         node.view(at.plaza, Plaza::profileCall {}, "latest"),
         node.view(at.plaza, Plaza::listedCall { token: at.token }, "latest"),
         node.view(at.plaza, Plaza::modulesCall { kind: name(b"escrow") }, "latest"),
         node.view(at.plaza, Plaza::modulesCall { kind: name(b"providers") }, "latest"),
         node.view(escrow, Escrow::plazaCall {}, "latest"),
+        node.view(escrow, Escrow::providersCall {}, "latest"),
         node.view(escrow, Escrow::disputeWindowCall {}, "latest"),
         node.view(escrow, Escrow::acceptLeadCall {}, "latest"),
     );
@@ -244,6 +246,7 @@ async fn check(node: &Node, at: &Contracts, plan: &Plan) -> Result<(), Error> {
         ("present escrow", module? == at.escrow),
         ("registry of providers", registry? == at.providers),
         ("escrow's root", root? == at.plaza),
+        ("escrow's registry of providers", asked? == at.providers),
         ("escrow's dispute window", dispute? == span(windows.dispute)),
         ("escrow's accept lead", accept? == span(windows.accept)),
     ];

@@ -2,19 +2,26 @@
 //!
 //! The digests of offers, orders, terms and receipts are `market::document`'s.
 
+use alloy_primitives::aliases::{U40, U96};
 use alloy_sol_types::{SolStruct, sol};
 use market::Domain;
 use primitives::{Address, B256, DealId, keccak256};
 
 sol! {
-    /// Ends a deal from the renter's side; needs no nonce, a deal is stopped once.
+    /// Ends a deal from the renter's side.
     struct Stop {
         bytes32 deal;
+        uint64 nonce;
+        uint40 deadline;
+        uint96 fee;
     }
 
-    /// Refuses the seconds claimed beyond the floor; needs no nonce, a deal is claimed once.
+    /// Refuses the seconds claimed beyond the floor.
     struct Contest {
         bytes32 deal;
+        uint64 nonce;
+        uint40 deadline;
+        uint96 fee;
     }
 
     /// A hot key's consent to sign for a provider.
@@ -24,15 +31,30 @@ sol! {
     }
 }
 
+/// What an intent carries that may be sent for ever and for nothing.
+pub(crate) struct Freely {
+    pub(crate) nonce: u64,
+    pub(crate) deadline: U40,
+    pub(crate) fee: U96,
+}
+
+impl Freely {
+    pub(crate) const fn new() -> Self {
+        Self { nonce: 0, deadline: U40::MAX, fee: U96::ZERO }
+    }
+}
+
 /// What the renter key signs so that anyone may stop its deal (under the escrow's domain).
 pub fn stop_digest(escrow: &Domain, deal: DealId) -> B256 {
-    digest(escrow, &Stop { deal: deal.0 })
+    let Freely { nonce, deadline, fee } = Freely::new();
+    digest(escrow, &Stop { deal: deal.0, nonce, deadline, fee })
 }
 
 /// What the renter key signs so that anyone may contest the claim on its deal (under the escrow's
 /// domain).
 pub fn contest_digest(escrow: &Domain, deal: DealId) -> B256 {
-    digest(escrow, &Contest { deal: deal.0 })
+    let Freely { nonce, deadline, fee } = Freely::new();
+    digest(escrow, &Contest { deal: deal.0, nonce, deadline, fee })
 }
 
 /// What a hot key signs to serve `provider` (under the domain of `Providers`).

@@ -24,6 +24,9 @@ pub enum Reason {
     /// The terms ask for what this escrow never carries: a session, a zero key, a number too large.
     #[error("the escrow never carries such terms")]
     Terms,
+    /// The session does not allow its key to do this: revoked, over, or above its cap or rate.
+    #[error("the session does not allow it")]
+    Session,
     /// The renter's side has not agreed.
     #[error("the renter's side has not agreed")]
     RenterConsent,

@@ -6,11 +6,12 @@
 
 use market::{
     DealFact, Verdict,
+    document::Purpose,
     exit::{Move, RenterSide, renter_move},
     message::CountersignAnswer,
     stage::Judged,
 };
-use settlement::{Call, Cosigned, Sent, contest_digest, stop_digest};
+use settlement::{Call, Cosigned, Sent};
 
 use crate::{
     ask::answer_later,
@@ -59,7 +60,6 @@ fn side(it: &Judged) -> RenterSide<'_> {
 
 fn call(world: &World, it: &Judged, wanted: &Move) -> Option<Call> {
     let (deal, terms) = (it.agreement.deal, it.agreement.terms.document.clone());
-    let escrow = world.escrow();
     match wanted {
         Move::Settle => {
             let delivery = it.delivery.as_ref()?;
@@ -71,12 +71,12 @@ fn call(world: &World, it: &Judged, wanted: &Move) -> Option<Call> {
             Some(Call::Settle { terms, proof })
         }
         Move::Stop => {
-            let signature = Some(world.signer.sign(stop_digest(&escrow, deal)));
-            Some(Call::Stop { terms, signature })
+            let intent = world.intent(&Purpose::Stop { deal });
+            Some(Call::Stop { terms, intent })
         }
         Move::Contest => {
-            let signature = Some(world.signer.sign(contest_digest(&escrow, deal)));
-            Some(Call::Contest { terms, signature })
+            let intent = world.intent(&Purpose::Contest { deal });
+            Some(Call::Contest { terms, intent })
         }
         Move::Finalize => Some(Call::Finalize { terms }),
         Move::Expire => Some(Call::Expire { terms }),

@@ -47,6 +47,9 @@ fn check(world: &World, it: &Chosen, consent: &Consent) -> Result<(), Refusal> {
             let digest = terms.authorization(&world.escrow(), &world.token_domain);
             (signature, digest, "the token authorisation")
         }
+        Consent::Session { .. } => {
+            return Err(Refusal::NotSigned("in a session the gateway signs by itself".into()));
+        }
     };
     match digest {
         Some(digest) if signature.is_by(terms.renter, digest) => Ok(()),

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use market::{Domain, Rules, document::TokenDomain};
+use market::{
+    Domain, Rules, Signed,
+    document::{Intent, Purpose, TokenDomain},
+};
 use net::Transport;
 use primitives::{Address, Amount, B256, Clock, Key, Seconds, UnixSeconds};
 use settlement::Settlement;
@@ -66,6 +69,13 @@ impl World {
     /// The domain of terms and receipts.
     pub(crate) fn escrow(&self) -> Domain {
         self.settlement.escrow()
+    }
+
+    /// Our leave for what the sender of our calls does as the renter's side; none is needed where
+    /// the signer itself is the sender, which is cheaper.
+    pub(crate) fn intent(&self, purpose: &Purpose) -> Option<Signed<Intent>> {
+        let foreign = self.settlement.sender() != self.signer.address();
+        foreign.then(|| purpose.signed(&self.escrow(), Intent::FREE, &self.signer))
     }
 
     /// How long a provider may be silent while work runs, and how much of it the first receipt may

@@ -1,26 +1,27 @@
-//! The signed documents: offer, order, terms, receipt and the intents between the parties.
+//! The signed documents: offer, order, terms, receipt, session, and the intents between the parties
+//! and towards the contracts.
 //!
 //! Each is EIP-712 typed data. Offers, orders and off-chain intents live under the domain of the
-//! root contract `Plaza`; terms and receipts under that of the `Escrow` that is called. The hashes
-//! equal Solidity's: `contracts/vectors/documents.json` is checked from both sides.
+//! root contract `Plaza`; terms, receipts, sessions, batches and on-chain intents under that of the
+//! contract that is called. The hashes equal Solidity's: `contracts/vectors/documents.json` is
+//! checked from both sides.
+
+mod domain;
+mod intent;
+mod session;
 
 use alloy_sol_types::{Eip712Domain, SolStruct, sol};
 use primitives::{
     Address, Amount, B256, BasisPoints, DealId, Digest, Epoch, JobId, Key, PeerId, Rate, Seconds,
-    Signature, TaskIndex, UnixSeconds,
+    SessionId, Signature, TaskIndex, UnixSeconds,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{machine::Machine, outcome::Outcome, work::salted};
 
-/// The contract and chain a document is meant for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Domain {
-    /// The chain's id.
-    pub chain_id: u64,
-    /// The contract that checks the signature.
-    pub contract: Address,
-}
+pub use domain::{Domain, Signed};
+pub use intent::{Intent, Purpose};
+pub use session::{Session, batch};
 
 /// How a deal is paid. The numbers are those of the contract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,15 +148,6 @@ pub struct Receipt {
     pub meter: B256,
 }
 
-/// A document with its signature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signed<T> {
-    /// What was signed.
-    pub document: T,
-    /// Over its digest.
-    pub signature: Signature,
-}
-
 /// The renter's agreement to terms, in the form the escrow accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "by")]
@@ -169,6 +161,14 @@ pub enum Consent {
     /// renter's wallet.
     Authorization {
         /// The renter's signature over the token's typed data.
+        signature: Signature,
+    },
+    /// A session and its key's word: pays from the renter's balance inside the escrow, whether or
+    /// not the renter is there.
+    Session {
+        /// The session that the terms name, with the renter's signature.
+        grant: Box<Signed<Session>>,
+        /// The session key's signature over the terms' digest.
         signature: Signature,
     },
 }
@@ -300,23 +300,6 @@ fn uint<const BITS: usize, const LIMBS: usize>(value: u128) -> primitives_uint::
 
 use alloy_primitives as primitives_uint;
 
-impl Domain {
-    fn eip712(&self) -> Eip712Domain {
-        Eip712Domain::new(
-            Some("Plaza".into()),
-            Some("1".into()),
-            Some(alloy_primitives::U256::from(self.chain_id)),
-            Some(self.contract),
-            None,
-        )
-    }
-
-    /// The domain separator, as the contract computes it.
-    pub fn separator(&self) -> B256 {
-        self.eip712().separator()
-    }
-}
-
 impl Offer {
     fn wire(&self) -> wire::Offer {
         wire::Offer {
@@ -395,6 +378,11 @@ impl Terms {
         DealId(self.wire().eip712_signing_hash(&escrow.eip712()))
     }
 
+    /// The session they are opened in, if any.
+    pub fn session(&self) -> Option<SessionId> {
+        (!self.session.is_zero()).then_some(SessionId(self.session))
+    }
+
     /// What leaves the renter's side at open: `cap + openFee + closeFee`, or `None` on overflow.
     pub fn escrowed(&self) -> Option<Amount> {
         self.cap.plus(self.open_fee)?.plus(self.close_fee)
@@ -403,16 +391,26 @@ impl Terms {
     /// The digest the renter signs to consent by a token authorisation (ERC-3009): the escrow may
     /// pull exactly [`Terms::escrowed`] until `acceptBy`, under the nonce that is this deal's id.
     pub fn authorization(&self, escrow: &Domain, token: &TokenDomain) -> Option<B256> {
-        let pull = ReceiveWithAuthorization {
-            from: self.renter,
-            to: escrow.contract,
-            value: alloy_primitives::U256::from(self.escrowed()?.units()),
-            validAfter: alloy_primitives::U256::ZERO,
-            validBefore: alloy_primitives::U256::from(self.accept_by.0.saturating_add(1)),
-            nonce: self.id(escrow).0,
-        };
-        Some(pull.eip712_signing_hash(&token.eip712(escrow.chain_id, self.token)))
+        Some(token.pull(
+            escrow,
+            self.token,
+            Pull {
+                from: self.renter,
+                value: self.escrowed()?,
+                until: self.accept_by.plus(Seconds(1)),
+                nonce: self.id(escrow).0,
+            },
+        ))
     }
+}
+
+/// Money that a contract may take from a wallet.
+struct Pull {
+    from: Address,
+    value: Amount,
+    /// The authorisation holds before this time.
+    until: UnixSeconds,
+    nonce: B256,
 }
 
 /// What a token calls itself in its own typed data.
@@ -446,15 +444,34 @@ impl TokenDomain {
         valid_before: UnixSeconds,
         salt: B256,
     ) -> B256 {
-        let pull = ReceiveWithAuthorization {
-            from,
-            to: escrow.contract,
-            value: alloy_primitives::U256::from(value.units()),
+        let nonce = deposit_nonce(salt);
+        self.pull(escrow, token, Pull { from, value, until: valid_before, nonce })
+    }
+
+    /// The digest a provider signs so that whoever sends its [`Purpose::Register`] intent, whose
+    /// own digest is `register`, gets the fee out of the provider's wallet.
+    pub fn relay(
+        &self,
+        providers: &Domain,
+        token: Address,
+        from: Address,
+        intent: &Intent,
+        register: B256,
+    ) -> B256 {
+        let until = intent.deadline.plus(Seconds(1));
+        self.pull(providers, token, Pull { from, value: intent.fee, until, nonce: register })
+    }
+
+    fn pull(&self, contract: &Domain, token: Address, pull: Pull) -> B256 {
+        let message = ReceiveWithAuthorization {
+            from: pull.from,
+            to: contract.contract,
+            value: alloy_primitives::U256::from(pull.value.units()),
             validAfter: alloy_primitives::U256::ZERO,
-            validBefore: alloy_primitives::U256::from(valid_before.0),
-            nonce: deposit_nonce(salt),
+            validBefore: alloy_primitives::U256::from(pull.until.0),
+            nonce: pull.nonce,
         };
-        pull.eip712_signing_hash(&self.eip712(escrow.chain_id, token))
+        message.eip712_signing_hash(&self.eip712(contract.chain_id, token))
     }
 }
 

@@ -17,13 +17,14 @@ pub mod meter;
 pub mod outcome;
 pub mod quote;
 pub mod rules;
+pub mod session;
 pub mod stage;
 pub mod task;
 pub mod work;
 
 mod error;
 
-pub use document::{Consent, Domain, Kind, Offer, Order, Receipt, Signed, Terms};
+pub use document::{Consent, Domain, Kind, Offer, Order, Receipt, Session, Signed, Terms};
 pub use error::Error;
 pub use escrow::{Slot, State};
 pub use fact::{DealFact, Fact, JobFact, LeaseFact, Record};
@@ -31,6 +32,7 @@ pub use machine::{Machine, Root, Wish};
 pub use meter::Meter;
 pub use outcome::{Outcome, Verdict};
 pub use rules::Rules;
+pub use session::SessionUse;
 pub use stage::{DealStage, JobStage, LeaseStage};
 pub use task::TaskResult;
 pub use work::Work;

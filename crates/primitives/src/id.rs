@@ -56,6 +56,11 @@ word_id!(
     JobId,
     "job"
 );
+word_id!(
+    /// A session: the EIP-712 digest of its document under the escrow's domain.
+    SessionId,
+    "session"
+);
 
 /// Which task of a job, from 0.
 #[derive(

@@ -20,7 +20,7 @@ mod time;
 pub use alloy_primitives::{Address, B256, keccak256};
 pub use amount::{Amount, BasisPoints, Rate};
 pub use digest::{Digest, Hasher};
-pub use id::{DealId, Epoch, JobId, PeerId, TaskIndex};
+pub use id::{DealId, Epoch, JobId, PeerId, SessionId, TaskIndex};
 pub use key::{Key, KeyError, Signature};
 pub use merkle::{Root, merkle_join, merkle_leaf, merkle_root};
 pub use resources::{Bytes, Millicores, Resources, Sample, Usage};

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use alloy_primitives::{Bytes, TxKind, U256};
 use async_trait::async_trait;
 use market::{
-    Domain, Slot, State,
+    Domain, SessionUse, Slot, State,
     escrow::Windows,
     fact::{Closing, Opening},
 };
-use primitives::{Address, Amount, BasisPoints, DealId, Key};
+use primitives::{Address, Amount, BasisPoints, DealId, Key, SessionId};
 use profile::{Contracts, Depth, Descriptor};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     abi::{self, Escrow, Plaza, Providers, TestDollar},
     call::{Call, Sent},
+    encode::{encode, terms_word},
     error::Error,
     follow::Follower,
     node::Node,
@@ -148,7 +149,7 @@ impl Evm {
     /// # Errors
     /// When the chain cannot be asked.
     pub async fn deal_id(&self, terms: &market::Terms) -> Result<DealId, Error> {
-        let call = Escrow::dealIdCall { terms: abi::terms_word(terms) };
+        let call = Escrow::dealIdCall { terms: terms_word(terms) };
         Ok(DealId(self.view(self.contracts().escrow, call).await?))
     }
 
@@ -294,6 +295,11 @@ impl Settlement for Evm {
         self.told(deal, told, |state| state == State::Settled).await
     }
 
+    async fn session(&self, session: SessionId) -> Result<SessionUse, Error> {
+        let call = Escrow::sessionsCall { id: session.0 };
+        Ok(abi::session(&self.view(self.contracts().escrow, call).await?))
+    }
+
     async fn admission(&self, token: Address) -> Result<Admission, Error> {
         let contracts = self.contracts();
         let found = self.view(contracts.plaza, Plaza::admissionCall { token }).await?;
@@ -322,7 +328,7 @@ impl Settlement for Evm {
     }
 
     async fn send(&self, call: Call) -> Result<Sent, Error> {
-        let (to, input) = match abi::encode(&call, self.contracts()) {
+        let (to, input) = match encode(&call, self.contracts()) {
             Ok(encoded) => encoded,
             Err(refusal) => return Ok(Sent::Refused(refusal)),
         };

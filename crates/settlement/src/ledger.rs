@@ -14,11 +14,11 @@ use std::{
 
 use async_trait::async_trait;
 use market::{
-    Domain, Slot,
+    Domain, SessionUse, Slot,
     escrow::Windows,
     fact::{Closing, Opening},
 };
-use primitives::{Address, Amount, B256, Clock, DealId, UnixSeconds, keccak256};
+use primitives::{Address, Amount, B256, Clock, DealId, SessionId, UnixSeconds, keccak256};
 use tokio::sync::watch;
 
 use crate::{
@@ -87,16 +87,30 @@ struct Inner {
     lost_answers: u32,
 }
 
-/// Money appeared or vanished: the sentence the simulation must never see.
+/// Money appeared or vanished, or a session counts wrongly: the sentences the simulation must never
+/// see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("of token {token} {minted} were minted and {found} are found")]
-pub struct Imbalance {
-    /// The token.
-    pub token: Address,
-    /// Base units ever minted.
-    pub minted: u128,
-    /// Base units in wallets, balances, open deals and fees together.
-    pub found: u128,
+pub enum Imbalance {
+    /// What all hold is not what was minted.
+    #[error("of token {token} {minted} were minted and {found} are found")]
+    Token {
+        /// The token.
+        token: Address,
+        /// Base units ever minted.
+        minted: u128,
+        /// Base units in wallets, balances, open deals and fees together.
+        found: u128,
+    },
+    /// What a session counts is not what its deals hold and have cost.
+    #[error("session {session} counts {used} as used and its deals hold and have cost {found}")]
+    Session {
+        /// The session.
+        session: SessionId,
+        /// Base units it counts.
+        used: u128,
+        /// Base units in its live deals, fees included, and spent by its settled ones.
+        found: u128,
+    },
 }
 
 impl Ledger {
@@ -167,15 +181,19 @@ impl Ledger {
     }
 
     /// Whether money is conserved in the newest block: for each token, wallets + balances + open
-    /// deals + fees = minted.
+    /// deals + fees = minted; for each session, used = what its live deals hold + what its settled
+    /// ones have cost.
     ///
     /// # Errors
-    /// Names the first token for which it is not.
+    /// Names the first token or session for which it is not.
     pub fn check(&self) -> Result<(), Imbalance> {
         let inner = self.inner();
-        let mut totals = inner.newest().book.totals();
-        match totals.find(|(_, minted, found)| minted != found) {
-            Some((token, minted, found)) => Err(Imbalance { token, minted, found }),
+        let book = &inner.newest().book;
+        if let Some((token, minted, found)) = book.totals().find(|(_, one, other)| one != other) {
+            return Err(Imbalance::Token { token, minted, found });
+        }
+        match book.uses().find(|(_, one, other)| one != other) {
+            Some((session, used, found)) => Err(Imbalance::Session { session, used, found }),
             None => Ok(()),
         }
     }
@@ -242,10 +260,11 @@ impl Ledger {
             return Err(Error::Unconfirmed { tx, why: "it was lost on its way".into() });
         }
         let head = inner.next_head(self.shared.clock.now());
-        let mined = Mined { tx, block: head.number, at: head.time };
-        if let Err(refusal) = inner.carry_out(call, head, Context { sender, mined }) {
-            return Ok(Sent::Refused(refusal));
-        }
+        let context = Context { sender, tx, block: head.number, at: head.time };
+        let mined = match inner.carry_out(call, head, context) {
+            Ok(mined) => mined,
+            Err(refusal) => return Ok(Sent::Refused(refusal)),
+        };
         inner.publish();
         if inner.lost_answers > 0 {
             inner.lost_answers -= 1;
@@ -292,22 +311,23 @@ impl Inner {
         }
     }
 
-    fn carry_out(&mut self, call: &Call, head: Head, context: Context) -> Result<(), Refusal> {
-        let Context { sender, mined } = context;
-        let carried = || Carried { mined, sender, call: call.clone() };
+    fn carry_out(&mut self, call: &Call, head: Head, context: Context) -> Result<Mined, Refusal> {
+        let Context { sender, tx, block, at } = context;
+        let mined = |skipped| Mined { tx, block, at, skipped };
+        let carried = |mined: &Mined| Carried { mined: mined.clone(), sender, call: call.clone() };
         if self.depth == 0
             && let Some(newest) = self.blocks.back_mut()
         {
             // Nobody looks back: a refused call changes nothing, an accepted one makes the block.
-            newest.book.apply(call, context)?;
+            let mined = mined(newest.book.apply(call, context)?);
             newest.head = head;
-            self.carried.push(carried());
-            return Ok(());
+            self.carried.push(carried(&mined));
+            return Ok(mined);
         }
         let mut book = self.newest().book.clone();
-        book.apply(call, context)?;
-        self.push(Block { head, book, calls: vec![carried()] });
-        Ok(())
+        let mined = mined(book.apply(call, context)?);
+        self.push(Block { head, book, calls: vec![carried(&mined)] });
+        Ok(mined)
     }
 
     fn push(&mut self, block: Block) {
@@ -376,6 +396,10 @@ impl Settlement for Seat {
 
     async fn closing(&self, deal: DealId) -> Result<Option<Closing>, Error> {
         self.ledger.read("reading a closing", |_, book| book.closing(deal))
+    }
+
+    async fn session(&self, session: SessionId) -> Result<SessionUse, Error> {
+        self.ledger.read("reading a session", |_, book| book.session(session))
     }
 
     async fn admission(&self, token: Address) -> Result<Admission, Error> {

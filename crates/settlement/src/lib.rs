@@ -9,14 +9,15 @@
 //! Not here: which call is wanted (`market::exit`), the signed documents (`market::document`).
 
 mod abi;
+mod authorisation;
 mod book;
 mod call;
 mod coin;
 mod deploy;
+mod encode;
 mod error;
 mod evm;
 mod follow;
-mod intent;
 mod ledger;
 mod node;
 mod refusal;
@@ -25,13 +26,13 @@ mod seam;
 mod sender;
 mod view;
 
+pub use authorisation::authorisation_digest;
 pub use book::Setup;
-pub use call::{Call, Cosigned, Mined, Sent};
+pub use call::{Call, Cosigned, MAX_BATCH, Mined, Sent, Skipped};
 pub use coin::endow;
 pub use deploy::{Deployment, Plan, deploy, newest_block};
 pub use error::{Error, RpcError};
 pub use evm::{Evm, Network};
-pub use intent::{authorisation_digest, contest_digest, stop_digest};
 pub use ledger::{Carried, Imbalance, Ledger, Seat};
 pub use refusal::{Reason, Refusal};
 pub use rpc::{Http, Rpc, read_answer};

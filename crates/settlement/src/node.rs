@@ -50,13 +50,14 @@ pub(crate) struct Block {
 }
 
 /// What became of a transaction.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TransactionReceipt {
     transaction_hash: B256,
     block_hash: B256,
     block_number: U64,
     status: U64,
+    pub(crate) logs: Vec<Log>,
 }
 
 /// An event of a contract.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use market::escrow::Revert;
+use market::{escrow::Revert, session::Breach};
 
 /// Why a call was refused. Two refusals are equal when their reasons are; the words differ between
 /// implementations.
@@ -21,18 +21,28 @@ pub enum Reason {
     /// settled": success for whoever looks at the slot.
     #[error(transparent)]
     Table(Revert),
-    /// The terms ask for what this escrow never carries: a session, a zero key, a number too large.
+    /// The session does not allow it.
+    #[error(transparent)]
+    Session(Breach),
+    /// The terms ask for what this escrow never carries: a zero key, a number too large, a session
+    /// without its document.
     #[error("the escrow never carries such terms")]
     Terms,
-    /// The session does not allow its key to do this: revoked, over, or above its cap or rate.
-    #[error("the session does not allow it")]
-    Session,
     /// The renter's side has not agreed.
     #[error("the renter's side has not agreed")]
     RenterConsent,
     /// The provider's side has not agreed.
     #[error("the provider's side has not agreed")]
     ProviderConsent,
+    /// The account has not signed the intent.
+    #[error("the account has not signed that")]
+    AccountConsent,
+    /// The intent is late or used, or its signer cannot pay the fee it states.
+    #[error("the intent does not hold")]
+    Intent,
+    /// A batch has 1 to 200 items.
+    #[error("a batch has 1 to 200 items")]
+    BatchSize,
     /// The call belongs to another account than the sender.
     #[error("the sender is not the party that may do this")]
     Sender,
@@ -82,6 +92,12 @@ impl From<Reason> for Refusal {
 impl From<Revert> for Refusal {
     fn from(revert: Revert) -> Self {
         Self { reason: Reason::Table(revert), error: format!("{revert:?}") }
+    }
+}
+
+impl From<Breach> for Refusal {
+    fn from(breach: Breach) -> Self {
+        Self { reason: Reason::Session(breach), error: format!("{breach:?}") }
     }
 }
 

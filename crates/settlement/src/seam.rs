@@ -8,11 +8,11 @@
 
 use async_trait::async_trait;
 use market::{
-    Domain, Slot,
+    Domain, SessionUse, Slot,
     escrow::Windows,
     fact::{Closing, Opening},
 };
-use primitives::{Address, DealId};
+use primitives::{Address, DealId, SessionId};
 use tokio::sync::watch;
 
 use crate::{
@@ -29,13 +29,13 @@ pub trait Settlement: Send + Sync {
     /// The account that sends this handle's calls.
     fn sender(&self) -> Address;
 
-    /// The domain of terms and receipts.
+    /// The domain of terms, receipts, sessions, batches and on-chain intents.
     fn escrow(&self) -> Domain;
 
     /// The domain of offers, orders and off-chain intents.
     fn plaza(&self) -> Domain;
 
-    /// The domain of a hot key's consent to serve a provider.
+    /// The domain of a hot key's consent to serve a provider, and of intents to register.
     fn providers(&self) -> Domain;
 
     /// The escrow's windows.
@@ -67,6 +67,12 @@ pub trait Settlement: Send + Sync {
     /// # Errors
     /// When the chain cannot be asked.
     async fn closing(&self, deal: DealId) -> Result<Option<Closing>, Error>;
+
+    /// The slot of a session.
+    ///
+    /// # Errors
+    /// When the chain cannot be asked.
+    async fn session(&self, session: SessionId) -> Result<SessionUse, Error>;
 
     /// What opening a deal in `token` depends on: the present fee among it.
     ///

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use crate::{
+    abi,
     call::Mined,
     error::Error,
     follow::Follower,
@@ -83,7 +84,6 @@ enum Spent {
 }
 
 /// Where a transaction ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Landed {
     /// It did what it was sent for.
     Done(Mined),
@@ -267,12 +267,12 @@ impl Sender {
     async fn look_for(&self, flight: &Flight) -> Result<Seen, Error> {
         for tx in flight.forms.iter().rev() {
             let Some(receipt) = self.node.receipt(*tx).await? else { continue };
-            return self.at_depth(&receipt).await;
+            return self.at_depth(receipt).await;
         }
         Ok(Seen::Nowhere)
     }
 
-    async fn at_depth(&self, receipt: &TransactionReceipt) -> Result<Seen, Error> {
+    async fn at_depth(&self, receipt: TransactionReceipt) -> Result<Seen, Error> {
         let head = self.follower.sync().await?;
         let block = receipt.block();
         if block > head.number {
@@ -290,7 +290,12 @@ impl Sender {
         if !receipt.succeeded() {
             return Ok(Seen::Landed(Landed::Reverted));
         }
-        Ok(Seen::Landed(Landed::Done(Mined { tx: receipt.tx(), block, at: sealed.time })))
+        let skipped = receipt.logs.iter().filter_map(|log| {
+            let topics = log.topics.iter().copied();
+            abi::skipped(topics, &log.data)
+        });
+        let (tx, at) = (receipt.tx(), sealed.time);
+        Ok(Seen::Landed(Landed::Done(Mined { tx, block, at, skipped: skipped.collect() })))
     }
 
     /// Hand a flight over again if it is time to. False when its nonce is spent and it is not on

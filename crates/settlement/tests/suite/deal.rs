@@ -1,8 +1,8 @@
 //! Deals of the tests: terms, bids, consents and receipts with real signatures.
 
 use market::{
-    Consent, Domain, Kind, Outcome, Receipt, Terms,
-    document::TokenDomain,
+    Consent, Domain, Kind, Outcome, Receipt, Session, Signed, Terms,
+    document::{Intent, Purpose, TokenDomain},
     escrow::{LONGEST, Windows},
 };
 use primitives::{
@@ -62,6 +62,19 @@ pub(crate) fn terms(place: &Place, nonce: u64, now: UnixSeconds) -> Terms {
     }
 }
 
+/// A session of the renter's key that lasts well beyond the deals of the tests.
+pub(crate) fn session(place: &Place, salt: u8, cap: u128, now: UnixSeconds) -> Session {
+    Session {
+        renter: Who::Renter.address(),
+        key: Who::RenterKey.address(),
+        token: place.token,
+        cap: amount(cap),
+        max_rate: RATE,
+        expiry: now.plus(Seconds(86_400)),
+        salt: B256::repeat_byte(salt),
+    }
+}
+
 /// The longest expiry the escrow takes.
 pub(crate) fn longest_expiry(terms: &Terms) -> UnixSeconds {
     terms.accept_by.plus(LONGEST)
@@ -80,6 +93,31 @@ impl Place {
         let signature = self.by(Who::Renter, terms);
         let consent = Consent::Terms { signature };
         Call::Open { terms: terms.clone(), bid: self.by(Who::ProviderKey, terms), consent }
+    }
+
+    /// These terms within a session.
+    pub(crate) fn within(&self, session: &Session, terms: Terms) -> Terms {
+        Terms { session: session.id(&self.escrow).0, ..terms }
+    }
+
+    pub(crate) fn granted(&self, session: &Session, by: Who) -> Signed<Session> {
+        session.clone().signed(&self.escrow, &by.key())
+    }
+
+    /// Opens in a session: granted by the renter, signed by its key.
+    pub(crate) fn open_in(&self, session: &Session, terms: &Terms) -> Call {
+        self.open_in_by(session, terms, Who::Renter, Who::RenterKey)
+    }
+
+    pub(crate) fn open_in_by(&self, it: &Session, terms: &Terms, grants: Who, signs: Who) -> Call {
+        let grant = Box::new(self.granted(it, grants));
+        let consent = Consent::Session { grant, signature: self.by(signs, terms) };
+        Call::Open { terms: terms.clone(), bid: self.by(Who::ProviderKey, terms), consent }
+    }
+
+    /// An intent that costs nothing and holds for ever.
+    pub(crate) fn intent(&self, by: Who, purpose: Purpose) -> Signed<Intent> {
+        purpose.signed(&self.escrow, Intent::FREE, &by.key())
     }
 
     pub(crate) fn open_by_authorization(&self, terms: &Terms, signer: Who) -> Call {

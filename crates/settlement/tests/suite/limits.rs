@@ -39,7 +39,7 @@ fn finalize(terms: &Terms) -> Call {
 }
 
 fn top_up(terms: &Terms) -> Call {
-    Call::TopUp { terms: terms.clone(), more: amount(1) }
+    Call::TopUp { terms: terms.clone(), more: amount(1), session: None, intent: None }
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn receipts_are_taken_before_d_and_a_deal_expires_from_d_on() {
 async fn a_stopped_deal_takes_receipts_before_its_window_ends_and_is_final_from_then_on() {
     let pair = Pair::new().await;
     let terms = opened(&pair).await;
-    pair.done(Who::RenterKey, Call::Stop { terms: terms.clone(), signature: None }).await;
+    pair.done(Who::RenterKey, Call::Stop { terms: terms.clone(), intent: None }).await;
     pair.clock.advance(WINDOWS.dispute.0 - 1);
     pair.refused(Who::Stranger, finalize(&terms), WRONG_TIME).await;
     pair.done(Who::Stranger, present(&pair, &terms, 100)).await;
@@ -221,7 +221,7 @@ async fn a_claim_is_contested_before_its_window_ends_and_final_from_then_on() {
     for terms in [&one, &other] {
         pair.done(Who::ProviderKey, claim(&pair, terms, 100, 60)).await;
     }
-    let contest = |terms: &Terms| Call::Contest { terms: terms.clone(), signature: None };
+    let contest = |terms: &Terms| Call::Contest { terms: terms.clone(), intent: None };
     pair.clock.advance(WINDOWS.dispute.0 - 1);
     pair.refused(Who::Stranger, finalize(&one), WRONG_TIME).await;
     pair.done(Who::Renter, contest(&one)).await;

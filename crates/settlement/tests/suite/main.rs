@@ -13,5 +13,7 @@ mod money;
 mod pair;
 mod people;
 mod random;
+mod relay;
+mod sessions;
 mod table;
 mod vectors;

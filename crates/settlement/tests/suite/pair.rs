@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chain::{Chain, Config};
 use market::{
-    Slot,
+    Slot, Terms,
     escrow::{Revert, Split},
 };
-use primitives::{Amount, Clock, DealId, UnixSeconds};
+use primitives::{Amount, Clock, UnixSeconds};
 use profile::{Depth, Profile};
 use settlement::{
     Call, Deployment, Evm, Ledger, Mined, Pace, Plan, Reason, Sent, Settlement, Setup,
@@ -105,7 +105,7 @@ impl Pair {
     }
 
     /// Terms that were never used and can be opened now.
-    pub(crate) fn terms(&self) -> market::Terms {
+    pub(crate) fn terms(&self) -> Terms {
         let nonce = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         crate::deal::terms(&self.place, nonce, self.now())
     }
@@ -145,21 +145,23 @@ impl Pair {
 
     async fn compare(&self, who: Who, call: Call, agreement: Agreement) -> Sent {
         let (real, fake) = (self.real(who), self.fake(who));
-        let deal = call.terms().map(|terms| self.place.id(terms));
-        let before = match deal {
-            Some(deal) => fake.slot(deal).await.unwrap(),
-            None => Slot::default(),
-        };
+        let terms: Vec<_> = call.deals().into_iter().cloned().collect();
+        let mut before = Vec::new();
+        for terms in &terms {
+            before.push(fake.slot(self.place.id(terms)).await.unwrap());
+        }
         let on_chain = real.send(call.clone()).await.unwrap();
         let in_memory = fake.send(call.clone()).await.unwrap();
         let name = call.name();
         let context = || format!("{who:?} {name} on {before:?}: {on_chain:?} / {in_memory:?}");
-        let expected = predict(&call, &before, self.now());
+        let slot = before.first().copied().unwrap_or_default();
+        let expected = predict(&call, &slot, self.now());
         match (&on_chain, &in_memory) {
             (Sent::Done(one), Sent::Done(other)) => {
                 assert_eq!(one.at, other.at, "{}", context());
-                self.same_view(deal).await;
-                if let (Some(deal), Some(expected)) = (deal, expected) {
+                assert_eq!(one.skipped, other.skipped, "{}", context());
+                if let (Some(terms), Some(expected)) = (terms.first(), expected) {
+                    let deal = self.place.id(terms);
                     let (slot, split) = expected.unwrap_or_else(|_| panic!("{}", context()));
                     assert_eq!(real.slot(deal).await.unwrap(), slot, "{}", context());
                     let closing = real.closing(deal).await.unwrap();
@@ -174,18 +176,21 @@ impl Pair {
                     let wrong_deal = other.reason == Reason::Table(Revert::WrongReceipt);
                     assert!(expected.is_err() || wrong_deal, "{}", context());
                 }
-                if let Some(deal) = deal {
-                    assert_eq!(real.slot(deal).await.unwrap(), before, "{}", context());
+                for (terms, before) in terms.iter().zip(&before) {
+                    let slot = real.slot(self.place.id(terms)).await.unwrap();
+                    assert_eq!(slot, *before, "{}", context());
                 }
             }
             _ => panic!("{}", context()),
         }
+        self.same_view(&terms).await;
         self.ledger.check().unwrap();
         on_chain
     }
 
-    /// Both sides show the same slot, opening, closing and balances.
-    pub(crate) async fn same_view(&self, deal: Option<DealId>) {
+    /// Both sides show the same balances and, for each deal, the same slot, opening, closing and
+    /// use of its session.
+    async fn same_view(&self, deals: &[Terms]) {
         let (real, fake) = (self.real(Who::Stranger), self.fake(Who::Stranger));
         let token = self.place.token;
         for who in Who::ALL {
@@ -195,14 +200,20 @@ impl Pair {
             assert_eq!((one.wallet, one.escrow), (other.wallet, other.escrow), "{who:?}");
         }
         assert_eq!(real.admission(token).await.unwrap(), fake.admission(token).await.unwrap());
-        let Some(deal) = deal else { return };
-        assert_eq!(real.slot(deal).await.unwrap(), fake.slot(deal).await.unwrap());
-        let one = real.opening(deal).await.unwrap();
-        let other = fake.opening(deal).await.unwrap();
-        assert_eq!(one.map(|opening| opening.at), other.map(|opening| opening.at));
-        let one = real.closing(deal).await.unwrap();
-        let other = fake.closing(deal).await.unwrap();
-        assert_eq!(one.map(|closing| closing.split), other.map(|closing| closing.split));
+        for terms in deals {
+            let deal = self.place.id(terms);
+            assert_eq!(real.slot(deal).await.unwrap(), fake.slot(deal).await.unwrap());
+            let one = real.opening(deal).await.unwrap();
+            let other = fake.opening(deal).await.unwrap();
+            assert_eq!(one.map(|opening| opening.at), other.map(|opening| opening.at));
+            let one = real.closing(deal).await.unwrap();
+            let other = fake.closing(deal).await.unwrap();
+            assert_eq!(one.map(|closing| closing.split), other.map(|closing| closing.split));
+            if let Some(session) = terms.session() {
+                let one = real.session(session).await.unwrap();
+                assert_eq!(one, fake.session(session).await.unwrap());
+            }
+        }
     }
 }
 
@@ -219,7 +230,7 @@ fn predict(
     match call {
         Call::Open { terms, .. } => stays(slot.open(terms, &WINDOWS, now)),
         Call::Cancel { .. } => stays(slot.cancel()),
-        Call::TopUp { terms, more } => stays(slot.top_up(terms, *more, now)),
+        Call::TopUp { terms, more, .. } => stays(slot.top_up(terms, *more, now)),
         Call::Present { terms, proof } => stays(slot.present(terms, &WINDOWS, &proof.receipt, now)),
         Call::Stop { .. } => stays(slot.stop(&WINDOWS, now)),
         Call::Claim { terms, proof, extra } => {

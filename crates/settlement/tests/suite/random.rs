@@ -5,7 +5,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use market::{Consent, Outcome, Terms};
+use market::{
+    Consent, Outcome, Session, Terms,
+    document::{Purpose, batch},
+};
 use primitives::{Amount, Seconds};
 use proptest::{
     prelude::{Just, Strategy, any},
@@ -13,9 +16,13 @@ use proptest::{
     sample::select,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use settlement::{Call, contest_digest, stop_digest};
+use settlement::Call;
 
-use crate::{deal::amount, pair::Pair, people::Who};
+use crate::{
+    deal::{amount, session},
+    pair::Pair,
+    people::Who,
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -26,8 +33,9 @@ enum Step {
         renter: Who,
         pulled: bool,
     },
-    Cancel(Who),
-    TopUp(Who, u64),
+    Cancel(Who, Option<Who>),
+    /// By whom, or by whose intent, with the session or without.
+    TopUp(Who, Option<Who>, bool, u64),
     Present(Who, Note),
     Stop(Who, Option<Who>),
     Claim(Who, Option<Note>, u64),
@@ -37,6 +45,19 @@ enum Step {
     Finalize(Who, u64),
     /// After so many seconds.
     Expire(Who, u64),
+    /// The session's deals, in one call signed by both.
+    OpenBatch {
+        who: Who,
+        renter: Option<Who>,
+        provider: Option<Who>,
+    },
+    SettleBatch {
+        who: Who,
+        renter: Option<Who>,
+        provider: Option<Who>,
+        note: Note,
+    },
+    Revoke(Who, Option<Who>),
 }
 
 /// A receipt and who signed it.
@@ -50,6 +71,7 @@ struct Note {
     provider: Option<Who>,
 }
 
+/// The first without a session, the others in one.
 const DEALS: usize = 3;
 const CASES: u32 = 60;
 
@@ -64,6 +86,11 @@ fn mostly(right: Who) -> impl Strategy<Value = Who> {
 
 fn signer(right: Who) -> impl Strategy<Value = Option<Who>> {
     prop_oneof![18 => Just(Some(right)), 1 => Just(None), 1 => who().prop_map(Some)]
+}
+
+/// By intent or by the sender.
+fn intent(right: Who) -> impl Strategy<Value = Option<Who>> {
+    proptest::option::of(mostly(right))
 }
 
 fn note(terminal: bool) -> impl Strategy<Value = Note> {
@@ -99,8 +126,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => span.prop_map(Step::Wait),
         3 => open.prop_map(|(who, bid, renter, pulled)| Step::Open { who, bid, renter, pulled }),
-        1 => mostly(Who::Renter).prop_map(Step::Cancel),
-        1 => (mostly(Who::Renter), 0u64..2_000_000).prop_map(|(who, x)| Step::TopUp(who, x)),
+        1 => (mostly(Who::Renter), intent(Who::RenterKey)).prop_map(|(who, by)| Step::Cancel(who, by)),
+        2 => (mostly(Who::RenterKey), intent(Who::RenterKey), any::<bool>(), 0u64..2_000_000)
+            .prop_map(|(who, by, session, x)| Step::TopUp(who, by, session, x)),
         3 => (who(), note(false)).prop_map(|(who, note)| Step::Present(who, note)),
         2 => (who(), signer(Who::RenterKey)).prop_map(|(who, by)| Step::Stop(who, by)),
         3 => (mostly(Who::ProviderKey), proptest::option::weighted(0.8, note(false)), extra)
@@ -109,6 +137,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (who(), signer(Who::RenterKey)).prop_map(|(who, by)| Step::Contest(who, by)),
         2 => (who(), select(vec![0, 599, 600, 600])).prop_map(|(who, after)| Step::Finalize(who, after)),
         1 => (who(), select(vec![0, 2_189, 2_190])).prop_map(|(who, after)| Step::Expire(who, after)),
+        1 => (who(), signer(Who::RenterKey), signer(Who::ProviderKey))
+            .prop_map(|(who, renter, provider)| Step::OpenBatch { who, renter, provider }),
+        1 => (who(), signer(Who::RenterKey), signer(Who::ProviderKey), note(true)).prop_map(
+            |(who, renter, provider, note)| Step::SettleBatch { who, renter, provider, note }),
+        1 => (who(), intent(Who::Renter)).prop_map(|(who, by)| Step::Revoke(who, by)),
     ]
 }
 
@@ -128,15 +161,23 @@ fn life() -> impl Strategy<Value = Vec<(usize, Step)>> {
         .prop_map(|(one, other, rest)| std::iter::once(one).chain(other).chain(rest).collect())
 }
 
-fn call(pair: &Pair, terms: &Terms, step: &Step) -> Option<(Who, Call)> {
-    let place = &pair.place;
-    let id = place.id(terms);
-    let proof = |note: &Note| {
+/// The deals of one life and the session of all but the first.
+struct Cast {
+    session: Session,
+    deals: [Terms; DEALS],
+}
+
+fn call(pair: &Pair, cast: &Cast, index: usize, step: &Step) -> Option<(Who, Call)> {
+    let (place, terms) = (&pair.place, &cast.deals[index]);
+    let deal = place.id(terms);
+    let receipt = |terms: &Terms, note: &Note| {
         let mut receipt = place.receipt(terms, note.seconds, note.outcome);
         let units = i128::try_from(receipt.amount.units()).unwrap() + i128::from(note.shift);
         receipt.amount = Amount::new(u128::try_from(units.max(0)).unwrap()).unwrap();
-        place.signed_by(receipt, note.renter, note.provider)
+        receipt
     };
+    let proof = |note: &Note| place.signed_by(receipt(terms, note), note.renter, note.provider);
+    let by = |by: &Option<Who>, purpose| by.map(|by| place.intent(by, purpose));
     let owned = || terms.clone();
     Some(match step {
         Step::Wait(_) => return None,
@@ -144,31 +185,60 @@ fn call(pair: &Pair, terms: &Terms, step: &Step) -> Option<(Who, Call)> {
             let consent = if *pulled {
                 let digest = terms.authorization(&place.escrow, &place.token_domain).unwrap();
                 Consent::Authorization { signature: renter.key().sign(digest) }
+            } else if terms.session().is_some() {
+                let grant = Box::new(place.granted(&cast.session, *renter));
+                Consent::Session { grant, signature: place.by(Who::RenterKey, terms) }
             } else {
                 Consent::Terms { signature: place.by(*renter, terms) }
             };
             (*who, Call::Open { terms: owned(), bid: place.by(*bid, terms), consent })
         }
-        Step::Cancel(who) => (*who, Call::Cancel { terms: owned() }),
-        Step::TopUp(who, more) => {
-            (*who, Call::TopUp { terms: owned(), more: amount(u128::from(*more)) })
+        Step::Cancel(who, signer) => {
+            (*who, Call::Cancel { terms: owned(), intent: by(signer, Purpose::Cancel { deal }) })
+        }
+        Step::TopUp(who, signer, in_session, more) => {
+            let more = amount(u128::from(*more));
+            let intent = by(signer, Purpose::TopUp { deal, amount: more });
+            let session = in_session.then(|| cast.session.clone());
+            (*who, Call::TopUp { terms: owned(), more, session, intent })
         }
         Step::Present(who, note) => (*who, Call::Present { terms: owned(), proof: proof(note) }),
-        Step::Stop(who, by) => {
-            let signature = by.map(|by| by.key().sign(stop_digest(&place.escrow, id)));
-            (*who, Call::Stop { terms: owned(), signature })
+        Step::Stop(who, signer) => {
+            (*who, Call::Stop { terms: owned(), intent: by(signer, Purpose::Stop { deal }) })
         }
         Step::Claim(who, note, extra) => {
             let proof = note.as_ref().map(proof);
             (*who, Call::Claim { terms: owned(), proof, extra: Seconds(*extra) })
         }
         Step::Settle(who, note) => (*who, Call::Settle { terms: owned(), proof: proof(note) }),
-        Step::Contest(who, by) => {
-            let signature = by.map(|by| by.key().sign(contest_digest(&place.escrow, id)));
-            (*who, Call::Contest { terms: owned(), signature })
+        Step::Contest(who, signer) => {
+            (*who, Call::Contest { terms: owned(), intent: by(signer, Purpose::Contest { deal }) })
         }
         Step::Finalize(who, _) => (*who, Call::Finalize { terms: owned() }),
         Step::Expire(who, _) => (*who, Call::Expire { terms: owned() }),
+        Step::OpenBatch { who, renter, provider } => {
+            let openings: Vec<_> = cast.deals.iter().map(|terms| (terms.clone(), 0)).collect();
+            let digest =
+                batch(openings.iter().map(|(it, _)| place.id(it).0).collect(), &place.escrow);
+            let sign = |by: &Option<Who>| by.map(|by| by.key().sign(digest));
+            let grants = vec![place.granted(&cast.session, Who::Renter)];
+            let (renter, provider) = (sign(renter), sign(provider));
+            (*who, Call::OpenBatch { openings, grants, renter, provider })
+        }
+        Step::SettleBatch { who, renter, provider, note } => {
+            let closing = |terms: &Terms| (terms.clone(), receipt(terms, note));
+            let closings: Vec<_> = cast.deals.iter().map(closing).collect();
+            let digests = closings.iter().map(|(_, it)| it.digest(&place.escrow)).collect();
+            let digest = batch(digests, &place.escrow);
+            let sign = |by: &Option<Who>| by.map(|by| by.key().sign(digest));
+            let (renter, provider) = (sign(renter), sign(provider));
+            (*who, Call::SettleBatch { closings, renter, provider })
+        }
+        Step::Revoke(who, signer) => {
+            let session = cast.session.id(&place.escrow);
+            let intent = by(signer, Purpose::Revoke { session });
+            (*who, Call::RevokeSession { session: cast.session.clone(), intent })
+        }
     })
 }
 
@@ -194,7 +264,14 @@ fn random_lives_go_the_same_way_on_the_chain_in_the_ledger_and_in_the_table() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let outcome = TestRunner::new_with_rng(config, rng).run(&life(), |life| {
         // One network serves all cases, each with deals of its own.
-        let deals: [Terms; DEALS] = std::array::from_fn(|_| pair.terms());
+        let first = pair.terms();
+        let mut session = session(&pair.place, 0, 2_500_000, pair.now());
+        session.salt = pair.place.id(&first).0;
+        let deals: [Terms; DEALS] = std::array::from_fn(|index| match index {
+            0 => first.clone(),
+            _ => pair.place.within(&session, pair.terms()),
+        });
+        let cast = Cast { session, deals };
         runtime.block_on(async {
             for (deal, step) in &life {
                 match step {
@@ -204,7 +281,7 @@ fn random_lives_go_the_same_way_on_the_chain_in_the_ledger_and_in_the_table() {
                     }
                     _ => {}
                 }
-                if let Some((who, call)) = call(&pair, &deals[*deal], step) {
+                if let Some((who, call)) = call(&pair, &cast, *deal, step) {
                     let name = call.name();
                     let done = pair.send_any(who, call).await.mined().is_some();
                     let mut seen = seen.lock().unwrap();

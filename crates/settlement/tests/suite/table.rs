@@ -1,9 +1,9 @@
 //! Every cell of the state table from every side: six states, before and after the windows, every
 //! call, every sender. What PROTOCOL lists is done, everything else reverts for its reason.
 
-use market::{Outcome, State, Terms, escrow::Revert};
+use market::{Outcome, State, Terms, document::Purpose, escrow::Revert};
 use primitives::Seconds;
-use settlement::{Call, Reason, Sent, Settlement, contest_digest, stop_digest};
+use settlement::{Call, Reason, Sent, Settlement};
 
 use crate::{deal::amount, pair::Pair, people::Who};
 
@@ -102,20 +102,20 @@ fn expected(state: State, moment: Moment, act: Act, who: Who) -> Result<State, R
 
 fn call(pair: &Pair, terms: &Terms, act: Act) -> Call {
     let place = &pair.place;
-    let id = place.id(terms);
+    let deal = place.id(terms);
     let terminal = place.receipt(terms, 20, Outcome::Completed);
     let owned = || terms.clone();
-    let by_renter = |digest| Some(Who::RenterKey.key().sign(digest));
+    let by_renter = |purpose| Some(place.intent(Who::RenterKey, purpose));
     match act {
         Act::Open => place.open(terms),
         Act::OpenByAuthorization => place.open_by_authorization(terms, Who::Renter),
-        Act::Cancel => Call::Cancel { terms: owned() },
-        Act::TopUp => Call::TopUp { terms: owned(), more: amount(500) },
-        Act::Present => Call::Present { terms: owned(), proof: place.running(terms, 12) },
-        Act::Stop => Call::Stop { terms: owned(), signature: None },
-        Act::StopSigned => {
-            Call::Stop { terms: owned(), signature: by_renter(stop_digest(&place.escrow, id)) }
+        Act::Cancel => Call::Cancel { terms: owned(), intent: None },
+        Act::TopUp => {
+            Call::TopUp { terms: owned(), more: amount(500), session: None, intent: None }
         }
+        Act::Present => Call::Present { terms: owned(), proof: place.running(terms, 12) },
+        Act::Stop => Call::Stop { terms: owned(), intent: None },
+        Act::StopSigned => Call::Stop { terms: owned(), intent: by_renter(Purpose::Stop { deal }) },
         Act::Claim => {
             let proof = Some(place.running(terms, 15));
             Call::Claim { terms: owned(), proof, extra: Seconds(5) }
@@ -130,10 +130,9 @@ fn call(pair: &Pair, terms: &Terms, act: Act) -> Call {
             let proof = place.signed_by(terminal, Some(Who::RenterKey), None);
             Call::Settle { terms: owned(), proof }
         }
-        Act::Contest => Call::Contest { terms: owned(), signature: None },
+        Act::Contest => Call::Contest { terms: owned(), intent: None },
         Act::ContestSigned => {
-            let signature = by_renter(contest_digest(&place.escrow, id));
-            Call::Contest { terms: owned(), signature }
+            Call::Contest { terms: owned(), intent: by_renter(Purpose::Contest { deal }) }
         }
         Act::Finalize => Call::Finalize { terms: owned() },
         Act::Expire => Call::Expire { terms: owned() },

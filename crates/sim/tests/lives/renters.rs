@@ -26,7 +26,7 @@ async fn a_renter_that_cancels_on_the_chain_or_spends_its_money_pays_nothing() {
         let terms = view.deal.expect("chosen").agreement.terms.document;
         let seat = house.town.ledger.seat(house.renter.account());
         let call = match cancels {
-            true => Call::Cancel { terms },
+            true => Call::Cancel { terms, intent: None },
             false => Call::Deposit {
                 token: house.town.setup.token,
                 account: key(201).address(),

@@ -59,7 +59,7 @@ async fn a_bid_that_is_never_opened_lapses() {
 async fn a_cancelled_deal_lapses_at_once() {
     let hall = Hall::with(lasting(12)).await;
     let bid = hall.bid(&hall.request(&work(), 1)).await;
-    let cancel = Call::Cancel { terms: bid.terms.document.clone() };
+    let cancel = Call::Cancel { terms: bid.terms.document.clone(), intent: None };
     hall.done(hall.ledger.seat(renter().address()).send(cancel).await);
     hall.pass(1).await;
     assert_eq!(hall.stage(hall.deal(&bid)), None);

@@ -115,7 +115,7 @@ async fn a_stop_on_the_chain_ends_the_work_and_what_was_signed_is_claimed() {
     hall.until_stage(deal, "running").await;
     hall.pass(22).await;
     hall.gate.set(Mood::Silent);
-    let stop = Call::Stop { terms: bid.terms.document.clone(), signature: None };
+    let stop = Call::Stop { terms: bid.terms.document.clone(), intent: None };
     hall.done(hall.ledger.seat(renter().address()).send(stop).await);
     hall.until_stage(deal, "ended").await;
     let lease = hall.provider.as_ref().expect("it runs").status().leases.remove(0);
@@ -134,7 +134,7 @@ async fn a_deal_that_is_settled_elsewhere_is_stopped_and_wiped() {
     hall.network.divide(&peer("provider"), &peer("gateway"));
     // Nobody of the provider's side is there to see the window pass.
     let terms = bid.terms.document.clone();
-    let stop = Call::Stop { terms: terms.clone(), signature: None };
+    let stop = Call::Stop { terms: terms.clone(), intent: None };
     hall.done(hall.ledger.seat(renter().address()).send(stop).await);
     assert_eq!(hall.state(deal).await, State::Stopped);
     hall.until_over(deal).await;
@@ -149,7 +149,7 @@ async fn a_settled_deal_gives_its_capacity_back_only_when_its_run_has_ended() {
     hall.until_stage(deal, "running").await;
     hall.runtime.stubborn.store(true, Ordering::Relaxed);
     let terms = bid.terms.document.clone();
-    let stop = Call::Stop { terms: terms.clone(), signature: None };
+    let stop = Call::Stop { terms: terms.clone(), intent: None };
     hall.done(hall.ledger.seat(renter().address()).send(stop).await);
     hall.pass(WINDOWS.dispute.0 + 1).await;
     hall.done(hall.ledger.seat(renter().address()).send(Call::Finalize { terms }).await);

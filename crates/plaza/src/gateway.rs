@@ -21,6 +21,7 @@ use store::{DiskBlobs, DiskOutputs, SqliteLog};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
+    away::awaited,
     clock::SystemClock,
     command::UpFlags,
     config::Config,
@@ -61,7 +62,11 @@ pub(crate) async fn serve(config: &Config, flags: &UpFlags) -> Result<()> {
         let _ = rustix::process::setsid();
     }
     let mut end = ending()?;
-    let house = open(config, flags, &place).await?;
+    let mut asked = end.clone();
+    let house = tokio::select! {
+        house = open(config, flags, &place) => house?,
+        _ = asked.wait_for(|asked| *asked) => return Ok(()),
+    };
     if let Some(provider) = &house.provider {
         provider.publish(&house.url, SystemClock::new().now())?;
         provider.listed(&mut end).await;
@@ -159,10 +164,10 @@ async fn assemble(
     let opening = || "opening the gateway's stores".to_owned();
     let network = settlement::Network::of(descriptor);
     let pace = Pace::of(descriptor.profile.depth);
-    let settlement = Evm::open(ground.rpc.clone(), network, keys.account.clone(), pace)
-        .await
-        .doing(|| "opening the contracts".to_owned())?;
-    let settlement = Arc::new(settlement);
+    let settlement = awaited("opening the contracts", async || {
+        Evm::open(ground.rpc.clone(), network.clone(), keys.account.clone(), pace).await
+    });
+    let settlement = Arc::new(settlement.await?);
     let blobs = Arc::new(DiskBlobs::open(&place.join("blobs"), BLOBS).await.doing(opening)?);
     let outputs = Arc::new(DiskOutputs::open(&place.join("outputs")).await.doing(opening)?);
     let log = Arc::new(SqliteLog::open(&place.join("facts.db")).await.doing(opening)?);

@@ -17,6 +17,7 @@ mod doctor;
 mod gateway;
 mod seller;
 
+mod away;
 mod coin;
 mod journal;
 mod rpc;

@@ -23,6 +23,7 @@ use store::{DiskBlobs, SqliteLog};
 use tokio::net::TcpListener;
 
 use crate::{
+    away::awaited,
     clock::SystemClock,
     coin::give_coin,
     command::ProviderFlags,
@@ -85,7 +86,11 @@ pub(crate) async fn serve(config: &Config, join: &str, flags: &ProviderFlags) ->
         rpc: rpc.map(|http| Arc::new(http) as Arc<dyn Rpc>),
         fees_from: flags.chain.fees_from.as_deref(),
     };
-    let shop = open(config, joining).await?;
+    let mut asked = end.clone();
+    let shop = tokio::select! {
+        shop = open(config, joining) => shop?,
+        _ = asked.wait_for(|asked| *asked) => return Ok(()),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.doing(|| "listening for the owner's commands".to_owned())?;
     let address = listener.local_addr().doing(|| "asking for our port".to_owned())?;
@@ -141,8 +146,10 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
         own @ Depth::Blocks(0) => (Pace { poll: POLL, ..Pace::of(own) }, LISTED),
         depth => (Pace::of(depth), LISTED_ELSEWHERE),
     };
-    let chain = Evm::open(rpc, network, account.clone(), pace).await;
-    let chain = Arc::new(chain.doing(|| "opening the contracts".to_owned())?);
+    let chain = awaited("opening the contracts", async || {
+        Evm::open(rpc.clone(), network.clone(), account.clone(), pace).await
+    });
+    let chain = Arc::new(chain.await?);
 
     let world = world(&place, runtime, &chain, &peers).await?;
     let config = provider::Config {

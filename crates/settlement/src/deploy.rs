@@ -83,6 +83,16 @@ impl Plan {
     }
 }
 
+/// The hash of the chain's first block, by which it is told from any other.
+///
+/// # Errors
+/// When the chain cannot be asked.
+pub async fn genesis(rpc: Arc<dyn Rpc>) -> Result<B256, Error> {
+    let first = Node::new(rpc).block("earliest").await?;
+    let missing = || Error::Deploy { step: "genesis", why: "the node has no first block".into() };
+    Ok(first.ok_or_else(missing)?.head().hash)
+}
+
 /// The newest block: nothing of a network that is set up from now on lies before it.
 ///
 /// # Errors
@@ -98,7 +108,7 @@ pub async fn newest_block(rpc: Arc<dyn Rpc>) -> Result<u64, Error> {
 /// # Errors
 /// When the chain cannot be asked, a step fails, or the deployer has other contracts there.
 pub async fn deploy(rpc: Arc<dyn Rpc>, key: &Key, plan: &Plan) -> Result<Deployment, Error> {
-    let node = Node::new(rpc);
+    let node = Node::new(rpc.clone());
     let owner = key.address();
     let contracts = Contracts {
         token: owner.create(0),
@@ -140,10 +150,8 @@ pub async fn deploy(rpc: Arc<dyn Rpc>, key: &Key, plan: &Plan) -> Result<Deploym
     }
     check(&node, &contracts, plan).await?;
 
-    let first = node.block("earliest").await?;
-    let missing = || Error::Deploy { step: "genesis", why: "the node has no first block".into() };
     let network = Network { chain_id, contracts, windows: plan.profile.escrow, depth, first_block };
-    Ok(Deployment { network, genesis: first.ok_or_else(missing)?.head().hash })
+    Ok(Deployment { network, genesis: genesis(rpc).await? })
 }
 
 /// Every transaction of a new network, in the order of the deployer's nonces.

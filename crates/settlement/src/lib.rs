@@ -30,7 +30,7 @@ pub use authorisation::authorisation_digest;
 pub use book::Setup;
 pub use call::{Call, Cosigned, MAX_BATCH, Mined, Sent, Skipped};
 pub use coin::endow;
-pub use deploy::{Deployment, Plan, deploy, newest_block};
+pub use deploy::{Deployment, Plan, deploy, genesis, newest_block};
 pub use error::{Error, RpcError};
 pub use evm::{Evm, Network};
 pub use ledger::{Carried, Imbalance, Ledger, Seat};

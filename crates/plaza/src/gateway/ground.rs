@@ -12,11 +12,12 @@ use std::{
 use alloy_primitives::U256;
 use chain::{Chain, GenesisAccount, Place};
 use net::TransportKey;
-use primitives::{Address, Amount, B256, BasisPoints, Key};
+use primitives::{Address, Amount, BasisPoints, Key};
 use profile::{Descriptor, LOCAL_CHAIN_IDS, Profile};
-use settlement::{Deployment, Http, Plan, Rpc, deploy, newest_block};
+use settlement::{Deployment, Http, Plan, Rpc, deploy, genesis, newest_block};
 
 use crate::{
+    away::awaited,
     clock::SystemClock,
     coin::{self, give_coin},
     command::UpFlags,
@@ -74,7 +75,7 @@ impl Ground {
     ) -> Result<Self> {
         let place = folder.gateway();
         let keys = Keys::open(folder, &place)?;
-        let elsewhere = elsewhere(folder, flags.chain.rpc.as_deref())?;
+        let elsewhere = elsewhere(folder, flags.chain.rpc.as_deref()).await?;
         let usual = if elsewhere.is_some() { "evm" } else { "local" };
         let profile = constitution(&place.join("profile.json"), flags.profile.as_deref(), usual)?;
         let mut plan = plan(&keys, &profile);
@@ -83,9 +84,7 @@ impl Ground {
                 let inside = open_chain(&place, &keys, clock)?;
                 (Arc::new(inside.clone()), Arc::new(inside))
             }
-            Some(url) => {
-                let http = Http::new(&url).doing(|| "reading the chain's URL".to_owned())?;
-                let rpc: Arc<dyn Rpc> = Arc::new(http);
+            Some(rpc) => {
                 plan.first_block = first_block(&place, &rpc).await?;
                 let wanted = [
                     (keys.owner.address(), plan.gas()),
@@ -99,21 +98,35 @@ impl Ground {
         let deployment = deploy(rpc.clone(), &keys.owner, &plan).await.map_err(|error| {
             coin::advise(Failure::new("setting up the contracts").because(&error), &error)
         })?;
-        same_chain(folder, deployment.genesis)?;
         Ok(Self { keys, rpc, tunnel, deployment, profile })
     }
 }
 
-/// Where a chain of somebody else's is reached, if the network is on one: as asked, else as kept.
-fn elsewhere(folder: &Folder, asked: Option<&str>) -> Result<Option<String>> {
-    let Some(asked) = asked else { return folder.chain_url() };
+/// The way to a chain of somebody else's, if the network is on one: as asked, else as kept. A
+/// network that was made is on that chain for ever, and waits for it.
+async fn elsewhere(folder: &Folder, asked: Option<&str>) -> Result<Option<Arc<dyn Rpc>>> {
+    let kept = folder.chain_url()?;
+    let Some(url) = asked.or(kept.as_deref()) else { return Ok(None) };
     let place = folder.gateway();
     if place.join("chain.redb").exists() {
         return Err(Failure::new("the network here is on a chain of its own, which never changes")
             .advise("make a new network in another folder: --data DIR"));
     }
-    folder::write(&place.join("chain.url"), asked)?;
-    Ok(Some(asked.to_owned()))
+    let http = Http::new(url).doing(|| "reading the chain's URL".to_owned())?;
+    let rpc: Arc<dyn Rpc> = Arc::new(http);
+    if let Some(text) = folder::line(&folder.descriptor())? {
+        let made = Descriptor::parse(&text).doing(|| "reading the descriptor".to_owned())?;
+        let found = awaited("asking the chain", async || genesis(rpc.clone()).await).await?;
+        if found != made.genesis {
+            return Err(Failure::new(format!(
+                "the chain is another one: it begins with {found}, the network's with {}",
+                made.genesis
+            ))
+            .advise("name an endpoint of the network's chain: --rpc URL; or another --data DIR"));
+        }
+    }
+    folder::write(&place.join("chain.url"), url)?;
+    Ok(Some(rpc))
 }
 
 /// The block that was the newest before the network was first set up.
@@ -125,23 +138,6 @@ async fn first_block(place: &Path, rpc: &Arc<dyn Rpc>) -> Result<u64> {
     };
     let kept = folder::secret(&path, || newest.to_string())?;
     kept.parse().doing(|| format!("reading {}", path.display()))
-}
-
-/// That the chain is still the one on which the network was made.
-fn same_chain(folder: &Folder, genesis: B256) -> Result<()> {
-    let Some(text) = folder::line(&folder.descriptor())? else { return Ok(()) };
-    let former =
-        Descriptor::parse(&text).doing(|| "reading the network's descriptor".to_owned())?;
-    if former.genesis == genesis {
-        return Ok(());
-    }
-    Err(Failure::new(format!(
-        "the chain is another one: it begins with {genesis}, the network's with {}",
-        former.genesis
-    ))
-    .advise(
-        "name an endpoint of the network's own chain: --rpc URL; or another folder: --data DIR",
-    ))
 }
 
 impl Keys {

@@ -22,6 +22,9 @@ use crate::house::ask;
 /// The key of the first account that it makes rich.
 pub(crate) const RICH: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
+/// That account.
+pub(crate) const RICH_ACCOUNT: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+
 /// A node of the test's own, which seals a block every second.
 pub(crate) struct Anvil {
     process: Child,
@@ -75,6 +78,11 @@ impl Anvil {
     /// Where it is reached through the cable.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it is reached past the cable.
+    pub(crate) fn direct(&self) -> &str {
+        &self.direct
     }
 
     /// Ask it past the cable.

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    anvil::Anvil,
+    anvil::{Anvil, RICH_ACCOUNT},
     house::{Chain, House, finished, poll, units},
 };
 
@@ -75,7 +75,31 @@ fn another_chain_is_not_taken_for_the_network_s_own() {
     let up = house.plaza(["up", "--rpc", other.url()].into_iter().chain(fees));
     assert_eq!(up.code(), 1, "{up:?}");
     assert!(up.stderr.contains("another one"), "{up:?}");
-    house.plaza(["up", "--rpc", house.anvil().url()]).succeeded();
+    assert_eq!(other.ask("eth_getTransactionCount", json!([RICH_ACCOUNT, "latest"])), "0x0");
+    // Nothing was sent there, and the way to the right one is kept.
+    house.plaza(["up"]).succeeded();
+}
+
+#[test]
+fn a_network_that_is_started_while_its_chain_is_away_takes_up_its_work_when_it_is_back() {
+    let Some(house) = House::up_on(Chain::Anvil) else { return };
+    let detached = house.plaza(["run", "--detach", "--", "sh", "-c", "sleep 3; echo whole"]);
+    let detached = detached.succeeded();
+    let job = detached.stdout.trim();
+    house.wait_for_job(job, |job| job["deal"]["state"] == "running");
+    house.anvil().pull(true);
+    house.kill();
+    let up = house.start(["up"]);
+    let log = house.data().join("gateway/plaza.log");
+    poll("the wait for the chain", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("waiting for the chain").then_some(())
+    });
+    house.anvil().pull(false);
+    finished(up).succeeded();
+    let done = house.wait_for_job(job, |job| job["state"] == "done");
+    assert_eq!(house.plaza(["job", "logs", job]).succeeded().stdout, "whole\n");
+    accounted_for(&done);
 }
 
 #[test]

@@ -142,6 +142,12 @@ impl House {
         vec!["--fees-from".to_owned(), text(&coins).to_owned()]
     }
 
+    /// The flags by which a provider asks a node itself, and not through the gateway.
+    pub(crate) fn own_node(&self) -> Vec<String> {
+        let url = self.anvil.iter().map(|anvil| anvil.direct().to_owned());
+        url.flat_map(|url| ["--rpc".to_owned(), url]).collect()
+    }
+
     /// The chain beside it.
     pub(crate) fn anvil(&self) -> &Anvil {
         self.anvil.as_ref().expect("the test asked for one")

@@ -1,4 +1,5 @@
-//! Run a benchmark by name: an example of the room `sim`, built for delivery.
+//! Run what wants speed, built for delivery: the room `sim` itself, or one of its examples, which are
+//! the benchmarks, by name.
 
 use std::{fs, path::Path};
 
@@ -17,6 +18,13 @@ pub(crate) fn bench(root: &Path, name: &str) -> Result<()> {
     }
     run(root, "cargo build --release --locked --package plaza")?;
     run(root, &format!("cargo run --release --locked --package sim --example {name}"))
+}
+
+/// Live worlds as the `words` say.
+pub(crate) fn sim(root: &Path, words: &[String]) -> Result<()> {
+    let line = "cargo run --release --locked --quiet --package sim --".split(' ');
+    let line: Vec<&str> = line.chain(words.iter().map(String::as_str)).collect();
+    run(root, &line.join(" "))
 }
 
 fn known(folder: &Path) -> Vec<String> {

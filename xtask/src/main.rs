@@ -1,6 +1,6 @@
 //! All automation of the project, in Rust.
 //!
-//! In: `cargo xtask tidy | map | test | ci | abi | bench`. Out: what each prints, and an exit status.
+//! In: `cargo xtask tidy | map | test | ci | abi | bench | sim`. Out: what each prints, and an exit status.
 //! Modules import one way: each may use those below it in this list.
 
 #![expect(
@@ -44,6 +44,14 @@ enum Command {
     Abi,
     /// Run one benchmark, built for delivery.
     Bench { name: String },
+    /// Live simulated worlds and check the promises of the protocol in each (`--seeds 1000`,
+    /// `--from 0`, or `--seed 7` to be told everything that happens).
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// What the simulation is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -69,5 +77,6 @@ fn run(command: Command) -> Result<()> {
         Command::Ci { steps } => steps::ci(&root, &steps),
         Command::Abi => contracts::export(&root),
         Command::Bench { name } => bench::bench(&root, &name),
+        Command::Sim { words } => bench::sim(&root, &words),
     }
 }

@@ -208,11 +208,10 @@ impl Ledger {
         self.inner().carried.get(from..).unwrap_or_default().to_vec()
     }
 
-    /// The slot of a deal and how it was settled, in the newest block, seen or not, and whether the
-    /// connection is there or not.
-    pub fn newest(&self, deal: DealId) -> (Slot, Option<Closing>) {
+    /// The slot of a deal at depth, and how it was settled, whether the connection is there or not.
+    pub fn peek(&self, deal: DealId) -> (Slot, Option<Closing>) {
         let inner = self.inner();
-        let book = &inner.newest().book;
+        let book = &inner.seen().book;
         (book.slot(deal), book.closing(deal))
     }
 

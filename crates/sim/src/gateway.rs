@@ -27,6 +27,7 @@ pub struct Gateway {
     /// A clock of its own; the town's without one.
     pub clock: Option<Arc<SimulatedClock>>,
     signer: Key,
+    number: u8,
     starts: u64,
     broker: Option<Broker>,
 }
@@ -34,14 +35,20 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway with an empty disk, not yet started.
     pub fn new(name: &str) -> Self {
+        Self::numbered(name, 0)
+    }
+
+    /// The same as one of several, with keys of its own; at most fifty.
+    pub fn numbered(name: &str, number: u8) -> Self {
         Self {
             peer: peer(name),
-            account: key(100).address(),
+            account: key(100 + 2 * number).address(),
             log: MemoryLog::new(),
             blobs: Arc::new(MemoryBlobs::new(Bytes::gibi(1))),
             outputs: Arc::new(MemoryOutputs::new()),
             clock: None,
-            signer: key(101),
+            signer: key(101 + 2 * number),
+            number,
             starts: 0,
             broker: None,
         }
@@ -57,6 +64,10 @@ impl Gateway {
         self.signer.address()
     }
 
+    pub(crate) const fn signing_key(&self) -> &Key {
+        &self.signer
+    }
+
     /// Start it, or start it again after a crash.
     pub async fn start(&mut self, town: &Town) {
         self.starts += 1;
@@ -68,7 +79,13 @@ impl Gateway {
             log: Arc::new(self.log.clone()),
             outputs: self.outputs.clone(),
             clock: self.clock.as_ref().unwrap_or(&town.clock).clone(),
-            salts: Words::source(town.seed.wrapping_mul(1_000).wrapping_add(self.starts)),
+            salts: Words::of(&[
+                b"gateway",
+                &town.seed.to_be_bytes(),
+                &[self.number],
+                &self.starts.to_be_bytes(),
+            ])
+            .source(),
             signer: self.signer.clone(),
             fence,
             account: self.account,
@@ -97,12 +114,18 @@ impl Gateway {
         self.log.is_down()
     }
 
-    /// Kill its process, if a planned crash did not, and start the next one on the same disk.
-    pub async fn restart(&mut self, town: &Town) {
+    /// Kill its process, and let nobody reach it.
+    pub async fn kill(&mut self, town: &Town) {
+        self.log.crash();
         town.network.crash(&self.peer);
         if let Some(broker) = self.broker.take() {
             broker.shutdown().await;
         }
+    }
+
+    /// Kill its process, if a planned crash did not, and start the next one on the same disk.
+    pub async fn restart(&mut self, town: &Town) {
+        self.kill(town).await;
         self.log = self.log.reopen();
         self.start(town).await;
     }

@@ -10,10 +10,17 @@
 //!
 //! Not here: real sockets, chains, sandboxes and disks, which the end-to-end tests of `plaza` use.
 
+mod life;
+mod promises;
+
+mod absence;
+mod plan;
+
 mod cell;
 mod den;
 mod house;
 
+mod crook;
 mod keeper;
 mod puppet;
 mod rogue;
@@ -30,16 +37,24 @@ mod script;
 mod wire;
 mod words;
 
+pub use absence::Absence;
 pub use cell::Cell;
 pub use clock::SimulatedClock;
+pub use crook::{Crook, Trick};
 pub use den::Den;
 pub use gateway::Gateway;
 pub use house::House;
 pub use keeper::{Keeper, Mood};
+pub use life::{Life, live};
+pub use plan::{
+    Failure, Job, Kind, Nature, Network, Operator, Plan, PlannedCrash, Seller, Standing, Temper,
+    Trouble, Weather,
+};
+pub use promises::{Broken, Promise};
 pub use puppet::{Behaviour, Puppet};
 pub use renter::{Renter, WALLET, Wanted};
 pub use rogue::Rogue;
-pub use script::lasting;
+pub use script::{Program, lasting};
 pub use stall::{Stall, machine};
 pub use town::{Town, key};
 pub use wire::{ask, message};

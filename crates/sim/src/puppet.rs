@@ -1,20 +1,22 @@
 //! A provider of the simulation that does as its behaviour says: honest, or a cheat.
 //!
 //! It speaks the provider's side of the protocol over the simulated network without a sandbox or a
-//! journal, so that each lie is one line here. The honest provider that is sold to people is the
-//! room `provider`.
+//! journal, so that each lie is one line here. On the chain it takes whatever what it holds can give.
+//! The honest provider that is sold to people is the room `provider`.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use market::{
-    Meter, Outcome, Receipt, Signed,
+    Meter, Outcome, Receipt, Signed, State, Terms,
     document::Act,
+    exit::{Move, ProviderSide, provider_move},
     message::{
         BidAnswer, BidRequest, CommandAnswer, Countersign, CountersignAnswer, Instruction, Listed,
         ToGateway, ToProvider,
@@ -22,18 +24,25 @@ use market::{
     task::{TaskResult, result_root},
 };
 use net::{Incoming, Simulated, Transport};
-use primitives::{Address, B256, DealId, Digest, Epoch, PeerId, Rate, Sample, Seconds, TaskIndex};
-use serde::{Serialize, de::DeserializeOwned};
+use primitives::{
+    Address, B256, Clock as _, DealId, Digest, Epoch, PeerId, Rate, Sample, Seconds, Signature,
+    TaskIndex,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use settlement::{Call, Cosigned, Seat, Settlement as _};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
+    clock::SimulatedClock,
+    script::Program,
     stall::Stall,
     town::{Town, key, peer},
     wire,
 };
 
 /// How a puppet behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Behaviour {
     /// Does what it signed.
     Honest,
@@ -45,8 +54,20 @@ pub enum Behaviour {
     Hurrier,
     /// Hands in results that its receipt does not name.
     Liar,
+    /// Names as its own what another deal's provider has handed in.
+    Copycat,
     /// Leaves for good while it runs.
     Deserter,
+    /// Has an end signed, and then a dearer one.
+    Forker,
+    /// States less running time than before, and samples that it takes back.
+    Rewinder,
+    /// Bids with a longer grace and a larger hold than the rules allow.
+    Bender,
+    /// Bills the time from the bid on, whatever its samples say.
+    Padder,
+    /// States a meter that its samples do not give.
+    Forger,
 }
 
 /// What a puppet sold and did.
@@ -71,16 +92,28 @@ struct Strings {
     transport: Simulated,
     gateway: PeerId,
     stall: Stall,
+    seat: Seat,
+    clock: Arc<SimulatedClock>,
     behaviour: Behaviour,
     lasting: Duration,
     deeds: Arc<Deeds>,
-    stop: AtomicBool,
-    started: AtomicBool,
     interval: Duration,
+    deals: Mutex<BTreeMap<DealId, Arc<Deal>>>,
 }
 
+/// One deal of a puppet.
+struct Deal {
+    terms: Terms,
+    started: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// A receipt with both signatures.
+type Held = (Signed<Receipt>, Signature);
+
 impl Puppet {
-    /// A provider that has registered its key, is connected and has announced its offer.
+    /// A provider that has registered its key, is connected and announces its offer; work without
+    /// words of its own lasts as long as said here.
     pub async fn start(
         town: &Town,
         gateway: &PeerId,
@@ -88,9 +121,21 @@ impl Puppet {
         behaviour: Behaviour,
         lasting: Duration,
     ) -> Self {
+        let rate = Rate::per_hour(4_000_000).expect("small");
+        Self::selling(town, gateway, number, behaviour, lasting, rate).await
+    }
+
+    /// The same at this price for the whole machine.
+    pub async fn selling(
+        town: &Town,
+        gateway: &PeerId,
+        number: u8,
+        behaviour: Behaviour,
+        lasting: Duration,
+        rate: Rate,
+    ) -> Self {
         let (account, provider_key) = (key(number).address(), key(number.wrapping_add(50)));
         let name = peer(&format!("puppet-{number}"));
-        let rate = Rate::per_hour(4_000_000).expect("small");
         let stall = Stall::open(town, account, provider_key, &name, rate).await;
         let transport = town.network.join(&name);
         town.network.link(&name, gateway);
@@ -99,12 +144,13 @@ impl Puppet {
             transport,
             gateway: gateway.clone(),
             stall,
+            seat: town.ledger.seat(account),
+            clock: town.clock.clone(),
             behaviour,
             lasting,
             deeds: deeds.clone(),
-            stop: AtomicBool::new(false),
-            started: AtomicBool::new(false),
             interval: town.profile.market.receipt_interval.duration(),
+            deals: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(announce(strings.clone()));
@@ -130,10 +176,11 @@ async fn announce(it: Arc<Strings>) {
 async fn serve(it: Arc<Strings>) {
     let mut runs = JoinSet::new();
     while let Some(Incoming { message, reply, .. }) = it.transport.accept().await {
+        while runs.try_join_next().is_some() {}
         let answer = match serde_json::from_slice(&message.header) {
-            Ok(ToProvider::Bid(request)) => wire::message(&bid(&it, &request)),
+            Ok(ToProvider::Bid(request)) => wire::message(&it.bid(&request)),
             Ok(ToProvider::Command(instruction)) => {
-                wire::message(&command(&it, *instruction, &mut runs).await)
+                wire::message(&command(&it, *instruction, &mut runs))
             }
             Err(_) => continue,
         };
@@ -142,121 +189,239 @@ async fn serve(it: Arc<Strings>) {
     }
 }
 
-fn bid(it: &Strings, request: &BidRequest) -> BidAnswer {
-    match it.stall.terms(request) {
-        Some(terms) => BidAnswer::Bid(Box::new(it.stall.bid(terms, request, &it.stall.key))),
-        None => BidAnswer::Refused { why: "too large".to_owned() },
-    }
-}
-
-async fn command(
-    it: &Arc<Strings>,
-    instruction: Instruction,
-    runs: &mut JoinSet<()>,
-) -> CommandAnswer {
+fn command(it: &Arc<Strings>, instruction: Instruction, runs: &mut JoinSet<()>) -> CommandAnswer {
     let command = instruction.command.document;
+    let Some(deal) = it.deal(command.deal) else {
+        return CommandAnswer::Refused { why: "no such deal".to_owned() };
+    };
     match command.act {
-        Act::Stop => it.stop.store(true, Ordering::Relaxed),
+        Act::Stop => deal.stop.store(true, Ordering::Relaxed),
         Act::Assign { task, epoch, .. } => {
-            if !it.started.swap(true, Ordering::Relaxed) {
+            if !deal.started.swap(true, Ordering::Relaxed) {
                 it.deeds.starts.fetch_add(1, Ordering::Relaxed);
-                runs.spawn(run(it.clone(), command.deal, task, epoch));
+                let program = instruction.assignment.and_then(|it| Program::read(&it.work.command));
+                let lasting = program.map_or(it.lasting, |it| Duration::from_secs(it.seconds));
+                let run = Run { it: it.clone(), id: command.deal, deal, task, epoch, lasting };
+                runs.spawn(run.play());
             }
         }
     }
     CommandAnswer::Taken
 }
 
-async fn run(it: Arc<Strings>, deal: DealId, task: TaskIndex, epoch: Epoch) {
-    if it.behaviour == Behaviour::Ghost {
-        return;
-    }
-    let (begun, mut samples) = (Instant::now(), Vec::new());
-    loop {
-        let over = begun.elapsed() >= it.lasting || it.stop.load(Ordering::Relaxed);
-        let elapsed = begun.elapsed();
-        if it.behaviour == Behaviour::Deserter && elapsed > it.lasting / 2 {
-            std::future::pending::<()>().await;
-        }
-        let at_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        samples.push(Sample { at_ms, ..Sample::default() });
-        let results = if over { vec![result(task, epoch, elapsed)] } else { Vec::new() };
-        let outcome = match (over, it.stop.load(Ordering::Relaxed)) {
-            (false, _) => Outcome::Running,
-            (true, true) => Outcome::Stopped,
-            (true, false) => Outcome::Completed,
+impl Strings {
+    fn bid(&self, request: &BidRequest) -> BidAnswer {
+        let Some(mut terms) = self.stall.terms(request) else {
+            return BidAnswer::Refused { why: "too large".to_owned() };
         };
-        let receipt = receipt(&it, deal, elapsed, outcome, &results, &samples);
-        if over {
-            it.deeds.terminals.fetch_add(1, Ordering::Relaxed);
+        if self.behaviour == Behaviour::Bender {
+            terms.grace = Seconds(terms.grace.0 * 20);
+            terms.cap = terms.cap.plus(terms.cap).unwrap_or(terms.cap);
         }
-        let answered = present(&it, receipt, &samples, results).await;
-        if over || answered.is_none() {
+        let id = terms.id(&self.seat.escrow());
+        let deal = Deal { terms: terms.clone(), started: false.into(), stop: false.into() };
+        self.deals().insert(id, Arc::new(deal));
+        BidAnswer::Bid(Box::new(self.stall.bid(terms, request, &self.stall.key)))
+    }
+
+    fn deal(&self, id: DealId) -> Option<Arc<Deal>> {
+        self.deals().get(&id).cloned()
+    }
+
+    fn deals(&self) -> std::sync::MutexGuard<'_, BTreeMap<DealId, Arc<Deal>>> {
+        self.deals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One run of a puppet.
+struct Run {
+    it: Arc<Strings>,
+    id: DealId,
+    deal: Arc<Deal>,
+    task: TaskIndex,
+    epoch: Epoch,
+    lasting: Duration,
+}
+
+/// What a run has in hand for the chain.
+#[derive(Default)]
+struct Hand {
+    running: Option<Held>,
+    terminal: Option<Held>,
+}
+
+impl Run {
+    async fn play(self) {
+        let mut hand = Hand::default();
+        self.work(&mut hand).await;
+        self.collect(&hand).await;
+    }
+
+    /// Have receipts co-signed until the end, or until the gateway signs no more.
+    async fn work(&self, hand: &mut Hand) {
+        let behaviour = self.it.behaviour;
+        if behaviour == Behaviour::Ghost {
             return;
         }
-        tokio::time::sleep(it.interval).await;
-    }
-}
-
-fn result(task: TaskIndex, epoch: Epoch, elapsed: Duration) -> TaskResult {
-    TaskResult {
-        task,
-        epoch,
-        exit_code: 0,
-        output: Digest::default(),
-        seconds: Seconds::from_duration_up(elapsed),
-        salt: B256::repeat_byte(3),
-    }
-}
-
-fn receipt(
-    it: &Strings,
-    deal: DealId,
-    elapsed: Duration,
-    outcome: Outcome,
-    results: &[TaskResult],
-    samples: &[Sample],
-) -> Signed<Receipt> {
-    let hurry = if it.behaviour == Behaviour::Hurrier { 60 } else { 0 };
-    let seconds = Seconds(Seconds::from_duration_up(elapsed).0.max(1) + hurry);
-    let rate = Rate::per_hour(1_000_000).expect("small");
-    let honest = rate.charge_down(seconds);
-    let amount = match it.behaviour {
-        Behaviour::Overbiller => honest.plus(honest).expect("small"),
-        _ => honest,
-    };
-    let result = match it.behaviour {
-        Behaviour::Liar if outcome.is_terminal() => B256::repeat_byte(6),
-        _ => result_root(results),
-    };
-    let meter = Meter::default().extended(samples).root();
-    it.stall.signed(Receipt { deal, amount, seconds, outcome, result, meter })
-}
-
-/// Ask for a signature until there is an answer; `None` when it is a refusal.
-async fn present(
-    it: &Strings,
-    receipt: Signed<Receipt>,
-    samples: &[Sample],
-    results: Vec<TaskResult>,
-) -> Option<()> {
-    let mut before = 0;
-    loop {
-        let from = usize::try_from(before).unwrap_or(usize::MAX).min(samples.len());
-        let question = ToGateway::Countersign(Box::new(Countersign {
-            receipt: receipt.clone(),
-            samples_before: before,
-            samples: samples[from..].to_vec(),
-            results: results.clone(),
-            ending: None,
-        }));
-        match ask(it, &question).await {
-            Some(CountersignAnswer::Signed { .. }) => return Some(()),
-            Some(CountersignAnswer::Behind { samples }) => before = samples,
-            Some(CountersignAnswer::Refused { .. }) => return None,
-            Some(CountersignAnswer::NotYet) | None => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
+        let (begun, mut samples) = (Instant::now(), Vec::new());
+        loop {
+            let elapsed = begun.elapsed();
+            let stopped = self.deal.stop.load(Ordering::Relaxed);
+            let over = elapsed >= self.lasting || stopped;
+            if behaviour == Behaviour::Deserter && elapsed > self.lasting / 2 {
+                std::future::pending::<()>().await;
             }
+            samples.push(self.sample(elapsed, &samples));
+            let results = if over { vec![self.result(elapsed)] } else { Vec::new() };
+            let outcome = match (over, stopped) {
+                (false, _) => Outcome::Running,
+                (true, true) => Outcome::Stopped,
+                (true, false) => Outcome::Completed,
+            };
+            let receipt = self.receipt(elapsed, outcome, &results, &samples);
+            if over {
+                self.it.deeds.terminals.fetch_add(1, Ordering::Relaxed);
+            }
+            let Some(held) = self.present(receipt, &samples, &results).await else { return };
+            if !over {
+                hand.running = Some(held);
+                tokio::time::sleep(self.it.interval).await;
+                continue;
+            }
+            hand.terminal = Some(held);
+            if behaviour == Behaviour::Forker {
+                let later = elapsed + Duration::from_secs(2);
+                tokio::time::sleep(later - elapsed).await;
+                let results = vec![self.result(later)];
+                let dearer = self.receipt(later, outcome, &results, &samples);
+                let signed = self.present(dearer, &samples, &results).await;
+                hand.terminal = signed.or(hand.terminal.take());
+            }
+            return;
+        }
+    }
+
+    fn sample(&self, elapsed: Duration, before: &[Sample]) -> Sample {
+        let at_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let back = self.it.behaviour == Behaviour::Rewinder && before.len() > 1;
+        Sample { at_ms: if back { 0 } else { at_ms }, ..Sample::default() }
+    }
+
+    fn result(&self, elapsed: Duration) -> TaskResult {
+        let copied = self.it.behaviour == Behaviour::Copycat;
+        TaskResult {
+            task: self.task,
+            epoch: self.epoch,
+            exit_code: 0,
+            output: if copied { Digest::of(b"another's") } else { Digest::default() },
+            seconds: Seconds::from_duration_up(elapsed),
+            salt: B256::repeat_byte(3),
+        }
+    }
+
+    fn receipt(
+        &self,
+        elapsed: Duration,
+        outcome: Outcome,
+        results: &[TaskResult],
+        samples: &[Sample],
+    ) -> Signed<Receipt> {
+        let terms = &self.deal.terms;
+        let ran = Seconds::from_duration_up(elapsed).0.max(1);
+        let seconds = Seconds(match self.it.behaviour {
+            Behaviour::Hurrier => ran + 60,
+            Behaviour::Rewinder if samples.len() > 2 => 1,
+            Behaviour::Padder => {
+                let bid_at = terms.accept_by.0.saturating_sub(30);
+                self.it.clock.now().0.saturating_sub(bid_at).max(1)
+            }
+            _ => ran,
+        });
+        let honest = terms.rate.charge_down(seconds);
+        let amount = match self.it.behaviour {
+            Behaviour::Overbiller => honest.plus(honest).expect("small"),
+            _ => honest,
+        };
+        let result = match self.it.behaviour {
+            Behaviour::Liar if outcome.is_terminal() => B256::repeat_byte(6),
+            _ => result_root(results),
+        };
+        let meter = match self.it.behaviour {
+            Behaviour::Forger if samples.len() > 1 => B256::repeat_byte(9),
+            _ => Meter::default().extended(samples).root(),
+        };
+        self.it.stall.signed(Receipt { deal: self.id, amount, seconds, outcome, result, meter })
+    }
+
+    /// Ask for a signature until there is an answer; `None` when it is a refusal, or nobody has
+    /// answered for a minute.
+    async fn present(
+        &self,
+        receipt: Signed<Receipt>,
+        samples: &[Sample],
+        results: &[TaskResult],
+    ) -> Option<Held> {
+        let (mut before, begun) = (0, Instant::now());
+        while begun.elapsed() < Duration::from_secs(60) {
+            let from = usize::try_from(before).unwrap_or(usize::MAX).min(samples.len());
+            let question = ToGateway::Countersign(Box::new(Countersign {
+                receipt: receipt.clone(),
+                samples_before: before,
+                samples: samples[from..].to_vec(),
+                results: results.to_vec(),
+                ending: None,
+            }));
+            match ask(&self.it, &question).await {
+                Some(CountersignAnswer::Signed { signature }) => return Some((receipt, signature)),
+                Some(CountersignAnswer::Behind { samples }) => before = samples,
+                Some(CountersignAnswer::Refused { .. }) => return None,
+                Some(CountersignAnswer::NotYet) | None => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+        None
+    }
+
+    /// Take on the chain whatever can be taken: all that was signed, and the grace beyond it.
+    async fn collect(&self, hand: &Hand) {
+        let (seat, terms) = (&self.it.seat, &self.deal.terms);
+        let side = ProviderSide {
+            terminal: hand.terminal.as_ref().map(|(it, _)| &it.document),
+            running: hand.running.as_ref().map(|(it, _)| &it.document),
+            unsigned: terms.grace,
+            wants_out: true,
+        };
+        loop {
+            let time = self.it.clock.now();
+            let slot = seat.slot(self.id).await.unwrap_or_default();
+            if matches!(slot.state, State::Settled | State::Cancelled) {
+                return;
+            }
+            let wanted = provider_move(&slot, terms, &seat.windows(), time, side);
+            if let Some(call) = self.call(&wanted, hand) {
+                // Refused or lost: the next look shows what is to be done.
+                drop(seat.send(call).await);
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    }
+
+    fn call(&self, wanted: &Move, hand: &Hand) -> Option<Call> {
+        let terms = self.deal.terms.clone();
+        let proof = |(receipt, renter): &Held| Cosigned {
+            receipt: receipt.document.clone(),
+            renter: Some(*renter),
+            provider: Some(receipt.signature),
+        };
+        match wanted {
+            Move::Settle => Some(Call::Settle { terms, proof: proof(hand.terminal.as_ref()?) }),
+            Move::Claim { extra } => {
+                Some(Call::Claim { terms, proof: hand.running.as_ref().map(proof), extra: *extra })
+            }
+            Move::Finalize => Some(Call::Finalize { terms }),
+            Move::Expire => Some(Call::Expire { terms }),
+            Move::Wait | Move::Stop | Move::Contest | Move::Done => None,
         }
     }
 }

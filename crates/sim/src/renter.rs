@@ -32,6 +32,8 @@ pub struct Wanted {
     pub time_limit: Seconds,
     /// The most to pay per hour.
     pub max_rate: Rate,
+    /// How long a provider may be looked for.
+    pub patience: Seconds,
     /// Tells apart orders that are otherwise equal.
     pub nonce: u64,
 }
@@ -43,6 +45,7 @@ impl Wanted {
             command: vec!["work".to_owned()],
             time_limit: Seconds(600),
             max_rate: Rate::per_hour(1_000_000_000).expect("small"),
+            patience: Seconds(600),
             nonce,
         }
     }
@@ -84,7 +87,7 @@ impl Renter {
             spec: work.digest(salt),
             gateway: gateway.account,
             nonce: wanted.nonce,
-            expiry: town.clock.now().plus(Seconds(600)),
+            expiry: town.clock.now().plus(wanted.patience),
         };
         let signature = self.key.sign(document.id(&town.plaza()).0);
         Submission { order: Signed { document, signature }, work, salt }

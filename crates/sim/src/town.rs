@@ -41,28 +41,40 @@ const BLOCK_TIME: Duration = Duration::from_secs(2);
 impl Town {
     /// A town under the local profile, with a network that loses nothing.
     pub fn new(seed: u64) -> Self {
-        let profile = Profile::preset("local").expect("the local preset exists");
+        Self::under(seed, Profile::preset("local").expect("the local preset exists"))
+    }
+
+    /// A town under this profile, with a network that loses nothing. Where blocks must follow for
+    /// one to be seen, none comes by itself: see [`Self::keep_sealing`].
+    pub fn under(seed: u64, profile: Profile) -> Self {
         let clock = Arc::new(SimulatedClock::new());
         let setup = Setup::fake(profile.escrow, profile.fee, key(OWNER).address());
-        let ledger = Ledger::new(setup.clone(), 0, clock.clone());
+        let depth = usize::try_from(profile.blocks_until_final).expect("a shallow chain");
+        let ledger = Ledger::new(setup.clone(), depth, clock.clone());
         let network = Network::new(seed, Conditions::default());
         Self { seed, profile, clock, network, ledger, setup }
     }
 
     /// A town whose chain needs `depth` blocks on top of one before it is seen, with a block every
     /// two seconds for as long as the task lives.
-    pub fn deep(seed: u64, depth: usize) -> (Self, JoinSet<()>) {
-        let town = Self::new(seed);
-        let ledger = Ledger::new(town.setup.clone(), depth, town.clock.clone());
-        let sealing = ledger.clone();
+    pub fn deep(seed: u64, depth: u64) -> (Self, JoinSet<()>) {
+        let local = Profile::preset("local").expect("the local preset exists");
+        let town = Self::under(seed, Profile { blocks_until_final: depth, ..local });
+        let sealing = town.keep_sealing();
+        (town, sealing)
+    }
+
+    /// A block every two seconds for as long as the task lives.
+    pub fn keep_sealing(&self) -> JoinSet<()> {
+        let ledger = self.ledger.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             loop {
                 tokio::time::sleep(BLOCK_TIME).await;
-                sealing.seal();
+                ledger.seal();
             }
         });
-        (Self { ledger, ..town }, tasks)
+        tasks
     }
 
     /// The domain of terms and receipts.

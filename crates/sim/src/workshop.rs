@@ -38,6 +38,7 @@ pub struct Workshop {
     pub prepared: Arc<AtomicU32>,
     blobs: Arc<MemoryBlobs>,
     key: Key,
+    number: u8,
     starts: u64,
     provider: Option<Provider>,
 }
@@ -45,11 +46,16 @@ pub struct Workshop {
 impl Workshop {
     /// A provider with an empty disk whose runs play `script`, not yet started.
     pub fn new(number: u8, script: Script) -> Self {
+        Self::playing(number, move |_| script.clone())
+    }
+
+    /// The same with runs that play what their own words say.
+    pub fn playing(number: u8, script: impl Fn(&Spec) -> Script + Send + Sync + 'static) -> Self {
         let prepared = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&prepared);
-        let play = move |_: &Spec| {
+        let play = move |spec: &Spec| {
             count.fetch_add(1, Ordering::Relaxed);
-            script.clone()
+            script(spec)
         };
         Self {
             peer: peer(&format!("workshop-{number}")),
@@ -60,6 +66,7 @@ impl Workshop {
             prepared,
             blobs: Arc::new(MemoryBlobs::new(Bytes::gibi(1))),
             key: key(number.wrapping_add(50)),
+            number,
             starts: 0,
             provider: None,
         }
@@ -80,7 +87,13 @@ impl Workshop {
             blobs: self.blobs.clone(),
             log: Arc::new(self.log.clone()),
             clock: self.clock.as_ref().unwrap_or(&town.clock).clone(),
-            salts: Words::source(town.seed.wrapping_mul(2_000).wrapping_add(self.starts)),
+            salts: Words::of(&[
+                b"workshop",
+                &town.seed.to_be_bytes(),
+                &[self.number],
+                &self.starts.to_be_bytes(),
+            ])
+            .source(),
         };
         town.network.link(&self.peer, &gateway.peer);
         let config = Config {
@@ -115,6 +128,7 @@ impl Workshop {
 
     /// Kill its process; its runs go on.
     pub async fn kill(&mut self, town: &Town) {
+        self.log.crash();
         town.network.crash(&self.peer);
         if let Some(provider) = self.provider.take() {
             provider.shutdown().await;

@@ -10,6 +10,8 @@ mod gateways;
 mod providers;
 mod renters;
 
+mod worlds;
+
 mod desk;
 mod doors;
 

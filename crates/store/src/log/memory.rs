@@ -84,6 +84,12 @@ impl MemoryLog {
         self.lock().failing = count;
     }
 
+    /// What is durable after this position, whoever lives: for those who watch from outside.
+    pub fn kept(&self, after: Position) -> Vec<Entry> {
+        let from = usize::try_from(after.0).unwrap_or(usize::MAX);
+        self.lock().entries.get(from..).unwrap_or_default().to_vec()
+    }
+
     /// Whether this handle's process has crashed.
     pub fn is_down(&self) -> bool {
         self.lock().life != self.life

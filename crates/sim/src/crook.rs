@@ -16,7 +16,7 @@ use market::{
     fact::Submission,
     message::{
         Assignment, Bid, BidAnswer, BidRequest, CommandAnswer, Countersign, CountersignAnswer,
-        Done, Instruction, Listed, Missing, Printed, ToGateway, ToProvider,
+        Done, Instruction, Listed, Missing, Printed, ToGateway, ToProvider, within_rules,
     },
 };
 use net::{Incoming, Simulated, Transport as _};
@@ -91,13 +91,16 @@ impl Crook {
         Self { it, tasks }
     }
 
-    /// Take an order of a renter that signs whatever terms it is shown.
+    /// Take an order of a renter that signs whatever terms it is shown, if they are within the rules.
     pub fn order(&mut self, town: &Town, renter: &Key, wanted: Submission) {
-        let (it, renter) = (self.it.clone(), renter.clone());
+        let (it, renter, rules) = (self.it.clone(), renter.clone(), town.profile.market.clone());
         let token_domain = town.setup.token_domain.clone();
         self.tasks.spawn(async move {
             let Some((peer, bid)) = it.bid(&wanted).await else { return };
             let terms = bid.terms.document.clone();
+            if within_rules(&terms, &wanted.order.document, &rules).is_err() {
+                return;
+            }
             let digest = terms.authorization(&it.escrow, &token_domain).expect("small");
             let consent = Consent::Authorization { signature: renter.sign(digest) };
             it.carry(&peer, &bid, terms, consent, &wanted).await;

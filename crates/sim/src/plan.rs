@@ -8,7 +8,7 @@
 
 use market::{Rules, escrow::Windows};
 use primitives::{Amount, BasisPoints, Bytes, Seconds};
-use profile::Profile;
+use profile::{Depth, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::{crook::Trick, puppet::Behaviour, script::Program, words::Words};
@@ -284,7 +284,7 @@ impl Plan {
             fee: BasisPoints(300),
             open_fee: caller_fee,
             close_fee: caller_fee,
-            blocks_until_final: it.depth,
+            depth: Depth::Blocks(it.depth),
             escrow: Windows { dispute: Seconds(it.dispute), accept: Seconds(120) },
             market: Rules {
                 grace: Seconds(it.grace),

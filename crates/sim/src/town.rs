@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use market::Domain;
 use net::{Conditions, Network};
 use primitives::{Address, Amount, Key, PeerId};
-use profile::Profile;
+use profile::{Depth, Profile};
 use settlement::{Call, Ledger, Sent, Settlement, Setup, authorisation_digest};
 use tokio::task::JoinSet;
 
@@ -49,7 +49,11 @@ impl Town {
     pub fn under(seed: u64, profile: Profile) -> Self {
         let clock = Arc::new(SimulatedClock::new());
         let setup = Setup::fake(profile.escrow, profile.fee, key(OWNER).address());
-        let depth = usize::try_from(profile.blocks_until_final).expect("a shallow chain");
+        let depth = match profile.depth {
+            Depth::Blocks(blocks) => usize::try_from(blocks).expect("a shallow chain"),
+            // Who attests blocks is not simulated; some must follow.
+            Depth::Safe | Depth::Finalized => 2,
+        };
         let ledger = Ledger::new(setup.clone(), depth, clock.clone());
         let network = Network::new(seed, Conditions::default());
         Self { seed, profile, clock, network, ledger, setup }
@@ -59,7 +63,7 @@ impl Town {
     /// two seconds for as long as the task lives.
     pub fn deep(seed: u64, depth: u64) -> (Self, JoinSet<()>) {
         let local = Profile::preset("local").expect("the local preset exists");
-        let town = Self::under(seed, Profile { blocks_until_final: depth, ..local });
+        let town = Self::under(seed, Profile { depth: Depth::Blocks(depth), ..local });
         let sealing = town.keep_sealing();
         (town, sealing)
     }

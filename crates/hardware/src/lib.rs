@@ -7,7 +7,7 @@
 //! Invariant: what was not found is [`Finding::Unknown`], never a guess; parsers are pure and know
 //! texts of other machines; only `survey` and `watch` read anything.
 //!
-//! Not here: how fast the machine is, graphics processors beyond their names, what is sold of it
+//! Not here: how fast the machine is, graphics processors of other makers, what is sold of it
 //! (`provider`), which walls a run really gets (`sandbox`).
 
 mod survey;
@@ -19,13 +19,14 @@ mod disk;
 mod finding;
 mod graphics;
 mod memory;
+mod nvml;
 mod system;
 
 pub use control::{Cgroups, Form};
 pub use cpu::Cpu;
 pub use disk::Disk;
 pub use finding::{Finding, Provenance};
-pub use graphics::Graphics;
+pub use graphics::{Card, CardLoad, Graphics};
 pub use survey::{Survey, survey};
 pub use system::Virtualisation;
 pub use watch::{Load, Watch};

@@ -16,6 +16,7 @@ use crate::{
     finding::Finding,
     graphics::{self, Device, Graphics},
     memory,
+    nvml::Library,
     system::{self, Virtualisation},
 };
 
@@ -39,7 +40,7 @@ pub struct Survey {
     /// The disk under the folder that was asked about.
     pub disk: Finding<Disk>,
     /// NVIDIA graphics processors.
-    pub graphics: Finding<Vec<Graphics>>,
+    pub graphics: Graphics,
     /// What we may do with cgroups.
     pub cgroups: Finding<Cgroups>,
     /// The bound on our own memory, if we are bounded.
@@ -48,7 +49,8 @@ pub struct Survey {
     pub cpu_bound: Option<Millicores>,
 }
 
-/// Find out what this machine is; disk is asked for under `folder`. Takes a few milliseconds.
+/// Find out what this machine is; disk is asked for under `folder`. Takes a few milliseconds, or a
+/// second where a driver wakes graphics processors for it.
 pub fn survey(folder: &Path) -> Survey {
     let described = Described::parse(&text("/proc/cpuinfo").unwrap_or_default());
     let usable = std::thread::available_parallelism().ok();
@@ -73,7 +75,7 @@ pub fn survey(folder: &Path) -> Survey {
             text("/proc/meminfo").and_then(|text| memory::field(&text, "MemTotal")),
         ),
         disk: Finding::reported(disk::ask(folder)),
-        graphics: Finding::reported(graphics()),
+        graphics: Graphics::of(bus(), Library::load().map(|library| library.report())),
         cgroups: Finding::reported((!hierarchies.is_empty()).then(|| rights(&hierarchies))),
         memory_bound: tightest(&hierarchies, memory_bound),
         cpu_bound: tightest(&hierarchies, cpu_bound),
@@ -88,12 +90,11 @@ impl Survey {
         let threads = cpus.usable.value().or(cpus.threads.value()).copied().unwrap_or(0);
         let cpu = Millicores::cores(threads.into());
         let memory = self.memory.value().copied().unwrap_or_default();
-        let graphics = self.graphics.value().map_or(0, Vec::len);
         Resources {
             cpu: self.cpu_bound.map_or(cpu, |bound| bound.min(cpu)),
             memory: self.memory_bound.map_or(memory, |bound| bound.min(memory)),
             disk: self.disk.value().map(|disk| disk.free).unwrap_or_default(),
-            gpus: u32::try_from(graphics).unwrap_or(u32::MAX),
+            gpus: u32::try_from(self.graphics.usable().count()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -111,8 +112,8 @@ fn virtualisation() -> Virtualisation {
     system::virtualisation(cpu::hypervisor(), system::container(&environ), &marks)
 }
 
-/// The graphics processors; `None` when the bus cannot be looked at.
-fn graphics() -> Option<Vec<Graphics>> {
+/// Where graphics processors are; `None` when the bus cannot be looked at.
+fn bus() -> Option<Vec<String>> {
     let devices: Vec<Device> = fs::read_dir("/sys/bus/pci/devices")
         .ok()?
         .flatten()
@@ -122,8 +123,7 @@ fn graphics() -> Option<Vec<Graphics>> {
             Some(Device { place, vendor: file("vendor")?, class: file("class")? })
         })
         .collect();
-    let driver = Path::new("/proc/driver/nvidia/gpus");
-    Some(graphics::pick(&devices, |place| text(driver.join(place).join("information"))))
+    Some(graphics::pick(&devices))
 }
 
 fn hierarchies() -> Vec<Hierarchy> {
@@ -218,6 +218,18 @@ mod tests {
         assert_eq!(survey.memory.provenance(), Some(Provenance::OsReported));
         assert_eq!(survey.os.value().map(String::as_str), Some(std::env::consts::OS));
         assert_eq!(survey.arch.value().map(String::as_str), Some(std::env::consts::ARCH));
+    }
+
+    #[test]
+    fn graphics_processors_are_looked_for_and_what_is_missing_is_said() {
+        let graphics = survey(Path::new("/")).graphics;
+        match &graphics.lack {
+            Some(why) => {
+                assert!(why.contains("NVIDIA"), "{why}");
+                assert_eq!(graphics.usable().count(), 0, "nothing is known to be usable");
+            }
+            None => assert!(graphics.driver.value().is_some(), "{graphics:?}"),
+        }
     }
 
     #[test]

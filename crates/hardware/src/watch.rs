@@ -8,7 +8,7 @@ use std::{
 use primitives::{Bytes, Millicores};
 use serde::{Deserialize, Serialize};
 
-use crate::{disk, finding::Finding, memory};
+use crate::{disk, finding::Finding, graphics::CardLoad, memory, nvml::Library};
 
 /// How busy a machine is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,19 +21,21 @@ pub struct Load {
     pub memory_free: Finding<Bytes>,
     /// Disk that could be taken.
     pub disk_free: Finding<Bytes>,
+    /// NVIDIA graphics processors; unknown without their maker's library.
+    pub graphics: Finding<Vec<CardLoad>>,
 }
 
 /// Looks at a machine again and again.
-#[derive(Debug)]
 pub struct Watch {
     folder: PathBuf,
+    graphics: Option<Library>,
     last: Option<Ticks>,
 }
 
 impl Watch {
     /// Watch this machine, and the disk under `folder`.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), last: None }
+        Self { folder: folder.into(), graphics: Library::load().ok(), last: None }
     }
 
     /// How busy it is, since the last look where that matters.
@@ -49,6 +51,11 @@ impl Watch {
                 memory.and_then(|text| memory::field(&text, "MemAvailable")),
             ),
             disk_free: Finding::reported(disk::ask(&self.folder).map(|disk| disk.free)),
+            graphics: Finding::reported(
+                self.graphics
+                    .as_ref()
+                    .map(|library| library.report().cards.iter().map(CardLoad::of).collect()),
+            ),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `plaza doctor`: check what this machine can do, and say what to do about the rest.
 
+use hardware::{Finding, Graphics, Survey};
 use sandbox::{Native, Runtime as _, Shim, Wall};
 use serde::Serialize;
 use serde_json::json;
@@ -33,8 +34,10 @@ enum State {
 }
 
 pub(crate) async fn doctor(config: &Config) -> Result<()> {
-    let mut checks = vec![folder(config), disk(config)];
+    let survey = hardware::survey(config.folder.path());
+    let mut checks = vec![folder(config), disk(&survey)];
     checks.extend(walls(config).await);
+    checks.push(graphics(&survey.graphics));
     checks.push(network(config).await);
     checks.push(provider(config));
     checks.push(wallet(config));
@@ -89,9 +92,8 @@ fn folder(config: &Config) -> Check {
     }
 }
 
-fn disk(config: &Config) -> Check {
+fn disk(survey: &Survey) -> Check {
     const LITTLE: u64 = 2 << 30;
-    let survey = hardware::survey(config.folder.path());
     match survey.disk.value() {
         Some(disk) if disk.free.0 >= LITTLE => pass("disk", format!("{} free", disk.free)),
         Some(disk) => less(
@@ -100,6 +102,49 @@ fn disk(config: &Config) -> Check {
             "free some: runs keep inputs and outputs there",
         ),
         None => less("disk", "unknown", ""),
+    }
+}
+
+/// What graphics processors there are, and why not all of them can be rented out.
+fn graphics(found: &Graphics) -> Check {
+    const WHAT: &str = "graphics";
+    let said = |finding: &Finding<String>| finding.value().cloned();
+    let unknown = || "unknown".to_owned();
+    let Some(cards) = found.cards.value() else {
+        let lack = found.lack.clone().unwrap_or_else(unknown);
+        return less(WHAT, format!("unknown: {lack}, and the bus cannot be looked at"), "");
+    };
+    let names: Vec<String> = cards
+        .iter()
+        .map(|card| {
+            let model = said(&card.model).unwrap_or_else(|| "unknown model".to_owned());
+            let memory = card.memory.value().map(|memory| format!(", {memory}"));
+            let uuid = said(&card.uuid).unwrap_or_else(|| format!("at {}", card.place));
+            format!("{model}{} ({uuid})", memory.unwrap_or_default())
+        })
+        .collect();
+    let names = names.join("; ");
+    match &found.lack {
+        Some(lack) if cards.is_empty() => less(WHAT, format!("none by NVIDIA; {lack}"), ""),
+        Some(lack) => less(
+            WHAT,
+            format!("{names}: {lack}"),
+            "install NVIDIA's driver, or let this system see it",
+        ),
+        None if cards.is_empty() => less(WHAT, "none by NVIDIA", ""),
+        None => {
+            let driver = said(&found.driver).unwrap_or_else(unknown);
+            let cuda = said(&found.cuda).unwrap_or_else(unknown);
+            let found_words = format!("{names}; driver {driver}, CUDA {cuda}");
+            match cards.len() - found.usable().count() {
+                0 => pass(WHAT, found_words),
+                count => less(
+                    WHAT,
+                    format!("{found_words}; {count} cannot be given to runs"),
+                    "switch MIG off, and see that each has its device file under /dev",
+                ),
+            }
+        }
     }
 }
 
@@ -170,5 +215,55 @@ fn wallet(config: &Config) -> Check {
             pass("wallet", names.join(", "))
         }
         Err(failure) => fail("wallet", failure.sentence(), ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hardware::{Card, Provenance};
+    use primitives::Bytes;
+
+    use super::*;
+
+    fn found<T>(value: T) -> Finding<T> {
+        Finding::Found { value, from: Provenance::OsReported }
+    }
+
+    fn card(node: Finding<u32>) -> Card {
+        Card {
+            place: "0000:01:00.0".to_owned(),
+            model: found("NVIDIA H200".to_owned()),
+            uuid: found("GPU-7".to_owned()),
+            memory: found(Bytes::gibi(140)),
+            node,
+        }
+    }
+
+    #[test]
+    fn the_doctor_says_which_graphics_processors_there_are_and_why_not() {
+        let none = Graphics {
+            cards: found(Vec::new()),
+            lack: Some("NVIDIA's driver is not loaded".to_owned()),
+            ..Graphics::default()
+        };
+        let check = graphics(&none);
+        assert_eq!((check.state, check.action.as_str()), (State::Less, ""));
+        assert_eq!(check.found, "none by NVIDIA; NVIDIA's driver is not loaded");
+
+        let driven = Graphics {
+            cards: found(vec![card(found(0))]),
+            driver: found("570.133.20".to_owned()),
+            cuda: found("12.8".to_owned()),
+            lack: None,
+        };
+        let check = graphics(&driven);
+        assert_eq!(check.state, State::Pass);
+        let words = "NVIDIA H200, 140 GiB (GPU-7); driver 570.133.20, CUDA 12.8";
+        assert_eq!(check.found, words);
+
+        let cut = Graphics { cards: found(vec![card(Finding::Unknown)]), ..driven };
+        let check = graphics(&cut);
+        assert_eq!(check.state, State::Less);
+        assert!(check.found.ends_with("1 cannot be given to runs") && check.action.contains("MIG"));
     }
 }

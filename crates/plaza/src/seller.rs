@@ -16,8 +16,8 @@ use market::Machine;
 use net::{Peers, Transport as _};
 use primitives::{Bytes, Clock as _, UnixSeconds};
 use profile::{Depth, Descriptor, Gateway};
-use provider::{Policy, Provider, for_sale};
-use sandbox::{Native, Runtime, Shim};
+use provider::{Policy, Provider, for_sale, graphics_for_sale};
+use sandbox::{Graphics, Native, Runtime, Shim};
 use settlement::{Evm, Http, Pace, Rpc};
 use store::{DiskBlobs, SqliteLog};
 use tokio::net::TcpListener;
@@ -126,7 +126,8 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     let runs = place.join("runs");
     folder::make(&runs)?;
     let runtime = Native::new(Shim::this_binary([SHIM]));
-    let machine = machine(&runtime, &place, &policy).await?;
+    let (machine, graphics) = machine(&runtime, &place, &policy).await?;
+    let runtime = runtime.with_graphics(graphics);
 
     let gateway = descriptor.gateways.first();
     let gateway =
@@ -170,8 +171,9 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     Ok(Shop { provider, settlement: chain, peers, token, seat, patience })
 }
 
-/// What of this machine is for sale, as far as its walls really stand.
-async fn machine(runtime: &Native, place: &Path, policy: &Policy) -> Result<Machine> {
+/// What of this machine is for sale, as far as its walls really stand, and which of its graphics
+/// processors.
+async fn machine(runtime: &Native, place: &Path, policy: &Policy) -> Result<(Machine, Graphics)> {
     let probe = place.join("probe");
     let isolation = runtime.probe(&probe).await;
     // Empty by now; what is left of it is in nobody's way.
@@ -181,8 +183,11 @@ async fn machine(runtime: &Native, place: &Path, policy: &Policy) -> Result<Mach
             "see what is missing: plaza doctor; a network without a provider: plaza up --no-provider",
         )
     })?;
-    for_sale(&hardware::survey(place), &isolation, policy)
-        .doing(|| "finding out what of this machine is for sale".to_owned())
+    let survey = hardware::survey(place);
+    let machine = for_sale(&survey, &isolation, policy)
+        .doing(|| "finding out what of this machine is for sale".to_owned())?;
+    let graphics = Graphics::new(graphics_for_sale(&survey, &machine));
+    Ok((machine, graphics))
 }
 
 /// Keep a connection to the gateway, whether it answers now or later.

@@ -62,7 +62,7 @@ mod error;
 
 pub use bid::offer_digest;
 pub use error::Error;
-pub use offer::for_sale;
+pub use offer::{for_sale, graphics_for_sale};
 pub use policy::{Part, Policy, Price, Share};
 pub use provider::Provider;
 pub use view::{Earned, Earnings, LeaseView, Status};

@@ -4,11 +4,12 @@
 //! sale, and the offer to be signed.
 //!
 //! Invariant: nothing is sold that is unknown or that no wall enforces; without kernel limits
-//! around each run only the whole is sold, to one at a time.
+//! around each run only the whole is sold, to one at a time, and no graphics processors: their
+//! drivers put memory where only the kernel can count it.
 
 use std::collections::BTreeSet;
 
-use hardware::Survey;
+use hardware::{Card, Survey};
 use market::{Machine, Offer};
 use primitives::{B256, PeerId, Resources, UnixSeconds};
 use sandbox::{Isolation, Wall};
@@ -20,8 +21,10 @@ use crate::{error::Error, policy::Policy, world::Config};
 /// # Errors
 /// [`Error::Offer`] when nothing is left to sell.
 pub fn for_sale(survey: &Survey, isolation: &Isolation, policy: &Policy) -> Result<Machine, Error> {
-    // Runs cannot be given graphics processors yet, so none are for sale.
-    let resources = Resources { gpus: 0, ..policy.part_of(&survey.resources()) };
+    let mut resources = policy.part_of(&survey.resources());
+    if isolation.memory != Wall::Kernel {
+        resources.gpus = 0;
+    }
     if resources.cpu.0 == 0 || resources.memory.0 == 0 {
         let why = format!("of this machine {resources:?} are for sale; a run needs cpu and memory");
         return Err(Error::Offer { why });
@@ -33,10 +36,30 @@ pub fn for_sale(survey: &Survey, isolation: &Isolation, policy: &Policy) -> Resu
         os: said(&survey.os).unwrap_or_default(),
         arch: said(&survey.arch).unwrap_or_default(),
         cpu_model: said(&survey.processor.model),
-        gpu_models: Some(Vec::new()),
+        gpu_models: survey.graphics.cards.value().map(|_| models(survey, &resources)),
         host_root: true,
         isolation: walls(isolation),
     })
+}
+
+/// The graphics processors of a machine for sale, by the numbers of their device files.
+pub fn graphics_for_sale(survey: &Survey, machine: &Machine) -> Vec<u32> {
+    sold(survey, &machine.resources).map(|(node, _)| node).collect()
+}
+
+/// Their models; what is unknown is empty, and so is no model that anyone wishes.
+fn models(survey: &Survey, resources: &Resources) -> Vec<String> {
+    let model = |card: &Card| card.model.value().cloned().unwrap_or_default();
+    sold(survey, resources).map(|(_, card)| model(card)).collect()
+}
+
+/// Which graphics processors are sold when so much of the machine is: the first ones.
+fn sold<'a>(
+    survey: &'a Survey,
+    resources: &Resources,
+) -> impl Iterator<Item = (u32, &'a Card)> + use<'a> {
+    let most = usize::try_from(resources.gpus).unwrap_or(usize::MAX);
+    survey.graphics.usable().take(most)
 }
 
 /// The walls that stand, by name.
@@ -82,6 +105,7 @@ pub(crate) fn compose(
 
 #[cfg(test)]
 mod tests {
+    use hardware::{Finding, Graphics, Provenance};
     use primitives::{Bytes, Millicores};
 
     use super::*;
@@ -127,6 +151,45 @@ mod tests {
         let machine =
             for_sale(&survey(), &isolation(Wall::PerProcess), &policy()).expect("something");
         assert!(!machine.divisible && !machine.isolation.contains("cgroup-cpu"));
+    }
+
+    /// A machine with two graphics processors, whose library gave `node` as the number of the first.
+    fn with_graphics(node: Finding<u32>) -> Survey {
+        let found =
+            |value: &str| Finding::Found { value: value.to_owned(), from: Provenance::OsReported };
+        let second = Finding::Found { value: 4, from: Provenance::OsReported };
+        let card = |place: &str, node| Card {
+            place: place.to_owned(),
+            model: found("NVIDIA H200"),
+            uuid: Finding::Unknown,
+            memory: Finding::Unknown,
+            node,
+        };
+        let value = vec![card("0000:01:00.0", node), card("0000:41:00.0", second)];
+        let cards = Finding::Found { value, from: Provenance::OsReported };
+        Survey { graphics: Graphics { cards, ..Graphics::default() }, ..survey() }
+    }
+
+    #[test]
+    fn graphics_processors_are_sold_whole_where_they_can_be_given_and_the_kernel_bounds_memory() {
+        let first = Finding::Found { value: 7, from: Provenance::OsReported };
+        let cases = [
+            (first.clone(), Wall::Kernel, "100%", vec![7, 4]),
+            (first.clone(), Wall::Kernel, "1", vec![7]),
+            (Finding::Unknown, Wall::Kernel, "100%", vec![4]),
+            (first, Wall::PerProcess, "100%", vec![]),
+        ];
+        for (node, memory, share, sold) in cases {
+            let policy = format!("[price]\nmachine = \"1\"\n[share]\ngpus = \"{share}\"");
+            let policy = Policy::parse(&policy, 6).expect("right");
+            let survey = with_graphics(node);
+            let isolation = Isolation { memory, ..isolation(Wall::Kernel) };
+            let machine = for_sale(&survey, &isolation, &policy).expect("something");
+            assert_eq!(graphics_for_sale(&survey, &machine), sold);
+            assert_eq!(machine.resources.gpus as usize, sold.len());
+            let models = vec!["NVIDIA H200".to_owned(); sold.len()];
+            assert_eq!(machine.gpu_models, Some(models));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     error::Error,
+    graphics::Graphics,
     isolation::Isolation,
     runtime::{Preparation, Prepared, Run, Runtime, Wiped},
     spec::Spec,
@@ -36,6 +37,12 @@ impl Native {
     /// A runtime that refuses.
     pub fn new(_shim: Shim) -> Self {
         Self
+    }
+
+    /// The same: it refuses.
+    #[must_use]
+    pub fn with_graphics(self, _graphics: Graphics) -> Self {
+        self
     }
 }
 

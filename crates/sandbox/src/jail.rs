@@ -27,8 +27,10 @@ mod view;
 mod word;
 
 mod calls;
+mod device;
 
 pub(crate) use build::landlock_abi;
+pub(crate) use device::graphics;
 pub(crate) use launch::{Jail, hear, launch};
 pub(crate) use plan::Plan;
 pub(crate) use view::{Unstartable, locate};

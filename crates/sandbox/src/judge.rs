@@ -94,6 +94,15 @@ pub(crate) fn not_executable(spec: &Spec, why: &str) -> Ending {
     )
 }
 
+/// The refusal of more graphics processors than there are.
+pub(crate) fn too_few_graphics(wanted: u32, given: usize) -> Ending {
+    ending(
+        Outcome::Refused,
+        format!("{wanted} graphics processors are asked for, and this machine gives {given}"),
+        "ask for fewer, or ask another machine",
+    )
+}
+
 /// The ending of a run whose jail could not be built.
 pub(crate) fn jail_failed(step: &str, why: &str) -> Ending {
     ending(

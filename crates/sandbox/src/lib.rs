@@ -38,6 +38,7 @@ mod tree;
 mod chain;
 mod error;
 mod folder;
+mod graphics;
 mod isolation;
 mod judge;
 mod outcome;
@@ -50,6 +51,7 @@ pub use elsewhere::{Native, Shim, shim};
 pub use chain::{Beat, Chain};
 pub use error::Error;
 pub use folder::{Folder, Stream};
+pub use graphics::Graphics;
 pub use isolation::{Isolation, Wall};
 #[cfg(target_os = "linux")]
 pub use native::{Native, Shim};

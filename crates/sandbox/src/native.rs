@@ -19,9 +19,10 @@ use crate::{
     disk,
     error::Error,
     folder::{Durability, Folder, read_record, write_record},
+    graphics::Graphics,
     isolation::Isolation,
     jail::{self, Unstartable},
-    judge::{missing, not_executable},
+    judge::{missing, not_executable, too_few_graphics},
     outcome::{Ending, Outcome},
     runtime::{Preparation, Prepared, Run, Runtime, Wiped},
     shim::Ticket,
@@ -47,6 +48,7 @@ pub struct Shim {
 #[derive(Clone, Debug)]
 pub struct Native {
     shim: Shim,
+    graphics: Graphics,
 }
 
 impl Shim {
@@ -70,7 +72,13 @@ impl Native {
             Ok(program) if is_path => program,
             _ => shim.program,
         };
-        Self { shim: Shim { program, ..shim } }
+        Self { shim: Shim { program, ..shim }, graphics: Graphics::default() }
+    }
+
+    /// The same with graphics processors to give to runs that ask for some.
+    #[must_use]
+    pub fn with_graphics(self, graphics: Graphics) -> Self {
+        Self { graphics, ..self }
     }
 
     async fn keep(&self, folder: &Folder) -> Result<(), Error> {
@@ -120,7 +128,8 @@ impl Runtime for Native {
 
     async fn prepare(&self, spec: &Spec, folder: &Path) -> Result<Preparation, Error> {
         let (spec, folder) = (spec.clone(), folder.to_owned());
-        blocking(move || prepare(spec, folder)).await
+        let graphics = self.graphics.clone();
+        blocking(move || prepare(spec, folder, graphics)).await
     }
 
     async fn start(&self, prepared: Prepared) -> Result<Box<dyn Run>, Error> {
@@ -143,8 +152,8 @@ impl Runtime for Native {
     }
 }
 
-fn prepare(spec: Spec, folder: PathBuf) -> Result<Preparation, Error> {
-    if let Some(refusal) = spec.complaint() {
+fn prepare(spec: Spec, folder: PathBuf, graphics: Graphics) -> Result<Preparation, Error> {
+    if let Some(refusal) = spec.complaint().or_else(|| too_few(&spec, &graphics)) {
         return Ok(Preparation::Refused(refusal));
     }
     let folder = Folder::new(absolute(&folder)?);
@@ -162,9 +171,16 @@ fn prepare(spec: Spec, folder: PathBuf) -> Result<Preparation, Error> {
         }
     }
     let own_user = give_to_own_user(&folder)?;
-    let ticket = Ticket { spec, own_user };
+    let ticket = Ticket { spec, own_user, graphics };
     write_record(&folder.spec(), &ticket, Durability::Death)?;
     Ok(Preparation::Ready(Prepared { folder: folder.path().to_owned() }))
+}
+
+/// The refusal of more graphics processors than there are.
+fn too_few(spec: &Spec, graphics: &Graphics) -> Option<Ending> {
+    let wanted = spec.limits.resources.gpus;
+    let few = usize::try_from(wanted).unwrap_or(usize::MAX) > graphics.count();
+    few.then(|| too_few_graphics(wanted, graphics.count()))
 }
 
 /// Give the work folder to a user that owns nothing else, where we may; `None` where we may not.

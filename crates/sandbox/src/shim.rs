@@ -1,7 +1,7 @@
 //! The shim: the small process that keeps one run and outlives the provider that started it.
 //!
 //! Upon start: leave the provider's session, take the lock of the run folder, say so to whoever
-//! waits, build the jail. Upon the program's `exec`: the clock starts, the first sample is taken.
+//! waits, claim the graphics processors reserved, build the jail. Upon the program's `exec`: the clock starts, the first sample is taken.
 //! Each second: a sample, chained to the last. Upon output: it is appended to the log, up to its
 //! bound. Upon a line in `control` (`pause`, `resume`, `stop MILLISECONDS`): it is done. Upon
 //! no line for as long as the spec lets work run unattended: the work and its clock are held, until
@@ -19,6 +19,7 @@ mod keep;
 
 mod walls;
 
+mod claim;
 mod journal;
 mod log;
 mod meter;

@@ -120,12 +120,6 @@ impl Spec {
         {
             return refuse(format!("'{name}' cannot name a variable"), "rename the variable");
         }
-        if limits.resources.gpus > 0 {
-            return refuse(
-                "native work cannot be given a graphics processor yet".to_owned(),
-                "ask for none",
-            );
-        }
         let zero = [
             ("cpu", limits.resources.cpu.0),
             ("memory", limits.resources.memory.0),
@@ -185,13 +179,12 @@ mod tests {
 
     #[test]
     fn what_can_never_run_is_refused_with_its_cause() {
-        let cases: [(&str, Spoil); 7] = [
+        let cases: [(&str, Spoil); 6] = [
             ("no program", |spec| spec.program.clear()),
             ("zero byte", |spec| spec.arguments.push("a\0b".to_owned())),
             ("name a variable", |spec| {
                 spec.environment.insert("a=b".to_owned(), String::new());
             }),
-            ("graphics", |spec| spec.limits.resources.gpus = 1),
             ("limit of memory is zero", |spec| spec.limits.resources.memory = Bytes(0)),
             ("limit of time is zero", |spec| spec.limits.time = Seconds(0)),
             ("unattended is zero", |spec| spec.limits.unattended = Some(Seconds(0))),

@@ -216,6 +216,21 @@ fn what_does_not_fit_now_hears_when_and_what_never_fits_hears_that() {
 }
 
 #[test]
+fn graphics_processors_are_reserved_whole_and_counted() {
+    let mut case = Case::new();
+    case.offer.machine.resources.gpus = 2;
+    case.offer.machine.gpu_models = Some(vec!["NVIDIA H200".to_owned(); 2]);
+    case.calendar = Calendar::new(case.offer.machine.resources);
+    case.wish.resources = Resources { gpus: 1, ..resources(1, 1) };
+    case.order.resources = salted(SALT, &case.wish);
+    assert_eq!(case.proposal().resources.gpus, 1);
+    let again = |salt| BidRequest { deal_salt: B256::repeat_byte(salt), ..case.request() };
+    let requests = [again(13), again(14)];
+    assert!(matches!(case.decide_on(&requests[0]), Decision::Bid(_)));
+    assert!(matches!(case.decide_on(&requests[1]), Decision::Busy { .. }));
+}
+
+#[test]
 fn no_more_leases_than_the_owner_allows() {
     let mut case = Case::new();
     case.policy.leases = 1;

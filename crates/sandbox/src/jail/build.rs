@@ -24,16 +24,13 @@ use rustix::{
 };
 
 use super::{
+    device::Device,
     plan::Plan,
     view::{JOB, Shown, Thing},
     word::Step,
 };
 
 type Outcome<T> = Result<T, (Step, Errno)>;
-
-/// Devices that a job may use, with the numbers by which the kernel knows them.
-const DEVICES: [(&str, u32, u32); 5] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9)];
 
 /// Where `/proc` speaks of the whole machine; files first, then folders.
 const MASKED_FILES: [&str; 9] = [
@@ -64,7 +61,7 @@ pub(super) fn jail(plan: &Plan, shim: BorrowedFd<'_>) -> Outcome<()> {
     // Opened while we are still the shim's user: the way to the run folder may be closed to others.
     let shown = open_shown(&plan.view.shown)?;
     let work = at(Step::Work, tree(&plan.work, Restrict::Writable))?;
-    let devices = open_devices()?;
+    let devices = open_devices(&plan.devices)?;
     let seat =
         at(Step::Root, openat(CWD, &plan.seat, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()))?;
 
@@ -245,19 +242,18 @@ fn write_etc(root: &OwnedFd, texts: &[(&str, String)]) -> Outcome<()> {
     Ok(())
 }
 
-fn open_devices() -> Outcome<Vec<(&'static str, OwnedFd)>> {
-    let open = |(name, major, minor): (&'static str, u32, u32)| {
-        let path = Path::new("/dev").join(name);
+fn open_devices(devices: &[Device]) -> Outcome<Vec<(&str, OwnedFd)>> {
+    fn open(device: &Device) -> Result<(&str, OwnedFd), Errno> {
         // The number decides, not the name: a device that was put in its place is refused.
-        let stat = statat(CWD, &path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = statat(CWD, &device.outside, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
         let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let genuine = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-        if !genuine || number != (major, minor) {
+        if !genuine || number != device.number {
             return Err(Errno::NODEV);
         }
-        Ok((name, tree(&path, Restrict::Device)?))
-    };
-    at(Step::Devices, DEVICES.into_iter().map(open).collect())
+        Ok((&device.name, tree(&device.outside, Restrict::Device)?))
+    }
+    at(Step::Devices, devices.iter().map(open).collect())
 }
 
 fn fill_dev(root: &OwnedFd, devices: &[(&str, OwnedFd)], scratch: Bytes) -> Outcome<()> {

@@ -1,7 +1,7 @@
 //! Keeping a run: one loop that waits for whatever comes next, from the jail to the exit record.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
     time::Duration,
@@ -16,6 +16,7 @@ use rustix::{
 };
 
 use super::{
+    claim::Claim,
     journal::Journal,
     log::Log,
     meter::{self, Meter},
@@ -48,8 +49,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Keep the run in `folder` until it is over and recorded.
 pub(super) fn keep(folder: &Folder) -> io::Result<()> {
-    let Ticket { spec, own_user } = ticket(folder)?;
-    let record = match Keeper::start(folder, &spec, own_user) {
+    let ticket = ticket(folder)?;
+    let record = match Keeper::start(folder, &ticket) {
         Ok(keeper) => keeper.run()?,
         Err((step, error)) => never_started(jail_failed(step.words(), &error.to_string())),
     };
@@ -69,6 +70,8 @@ struct Keeper<'a> {
     folder: &'a Folder,
     spec: &'a Spec,
     jail: Jail,
+    /// Ours as long as we live.
+    _graphics: Claim,
     cgroup: Cgroup,
     control: File,
     logs: [Log; 2],
@@ -86,22 +89,22 @@ struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    fn start(
-        folder: &'a Folder,
-        spec: &'a Spec,
-        own_user: Option<u32>,
-    ) -> Result<Self, (Step, io::Error)> {
+    fn start(folder: &'a Folder, ticket: &'a Ticket) -> Result<Self, (Step, io::Error)> {
         let planning = |error: io::Error| (Step::Plan, error);
+        let spec = &ticket.spec;
         let control = open_control(folder).map_err(planning)?;
+        let wanted = usize::try_from(spec.limits.resources.gpus).unwrap_or(usize::MAX);
+        let graphics = Claim::take(&ticket.graphics, wanted).map_err(planning)?;
         let mut cgroup = Cgroup::create(&cgroup_name(folder));
         cgroup.limit(&spec.limits.resources, spec.limits.processes + 1);
-        let started = Self::launch(folder, spec, own_user, &cgroup);
+        let started = Self::launch(folder, ticket, &graphics, &cgroup);
         let (jail, logs, journal) = started.inspect_err(|_| cgroup.remove())?;
         Ok(Self {
             folder,
             spec,
             meter: Meter::new(jail.first),
             jail,
+            _graphics: graphics,
             cgroup,
             control,
             logs,
@@ -123,14 +126,18 @@ impl<'a> Keeper<'a> {
 
     fn launch(
         folder: &Folder,
-        spec: &Spec,
-        own_user: Option<u32>,
+        ticket: &Ticket,
+        graphics: &Claim,
         cgroup: &Cgroup,
     ) -> Result<(Jail, [Log; 2], Journal), (Step, io::Error)> {
         let planning = |error: io::Error| (Step::Plan, error);
-        note(folder, cgroup, own_user).map_err(planning)?;
+        let Ticket { spec, own_user, graphics: all } = ticket;
+        note(folder, cgroup, *own_user).map_err(planning)?;
         let journal = Journal::open(&folder.samples()).map_err(planning)?;
-        let plan = Plan::new(spec, folder, own_user, cgroup.limits_memory()).map_err(planning)?;
+        let kinds = fs::read_to_string("/proc/devices").unwrap_or_default();
+        let devices = jail::graphics(all.devices(), graphics.nodes(), &kinds);
+        let plan = Plan::new(spec, folder, *own_user, cgroup.limits_memory(), devices);
+        let plan = plan.map_err(planning)?;
         let mut jail = jail::launch(&plan, |first| cgroup.join(first))?;
         let mut log = |stream| {
             let source = match stream {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     folder::{Folder, read_record},
+    graphics::Graphics,
     spec::Spec,
     stopwatch::Stopwatch,
 };
@@ -17,6 +18,9 @@ pub(crate) struct Ticket {
     pub(crate) spec: Spec,
     /// The user of this machine that is the job inside; `None` keeps the shim's own.
     pub(crate) own_user: Option<u32>,
+    /// The graphics processors among which the run's are found.
+    #[serde(default)]
+    pub(crate) graphics: Graphics,
 }
 
 /// What the shim tells about itself while it lives.

@@ -8,7 +8,8 @@ use std::{
 };
 
 use sandbox::{
-    ExitRecord, Folder, Native, Phase, Preparation, Progress, Run, Runtime, Shim, Spec, Stream,
+    ExitRecord, Folder, Graphics, Native, Phase, Preparation, Progress, Run, Runtime, Shim, Spec,
+    Stream,
 };
 use tokio::time::timeout;
 
@@ -47,6 +48,13 @@ impl Bench {
     fn over(scratch: Scratch) -> Self {
         let shim = Shim { program: env!("CARGO_BIN_EXE_sandbox-shim").into(), arguments: vec![] };
         Self { runtime: Native::new(shim), scratch }
+    }
+
+    /// One whose machine has graphics processors to give.
+    pub(crate) fn with_graphics(graphics: Graphics) -> Self {
+        let mut bench = Self::new();
+        bench.runtime = bench.runtime.clone().with_graphics(graphics);
+        bench
     }
 
     pub(crate) fn folder(&self) -> PathBuf {

@@ -6,6 +6,7 @@ mod bench;
 mod adoption;
 mod conformance;
 mod escapes;
+mod graphics;
 mod leaks;
 mod outcomes;
 mod unprivileged;

@@ -22,7 +22,7 @@ use market::{
 use net::{Incoming, Simulated, Transport as _};
 use primitives::{Amount, DealId, Epoch, Key, PeerId, TaskIndex};
 use serde::{Deserialize, Serialize};
-use settlement::{Call, Seat, Settlement as _, contest_digest, stop_digest};
+use settlement::{Call, Seat, Settlement as _};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -78,7 +78,8 @@ impl Crook {
             trick,
             wire: town.network.join(&names.peer),
             signer: names.signing_key().clone(),
-            seat: town.ledger.seat(names.account),
+            // As the renter key it is the renter's side.
+            seat: town.ledger.seat(names.signer()),
             plaza: town.plaza(),
             escrow: town.escrow(),
             fees: [town.profile.open_fee, town.profile.close_fee],
@@ -180,18 +181,12 @@ impl Parts {
     /// End a deal on the chain, and contest whatever is claimed.
     async fn end(&self, deal: DealId, terms: Terms) {
         loop {
-            let state = self.seat.slot(deal).await.unwrap_or_default().state;
-            let digest = match state {
-                State::Open => stop_digest(&self.escrow, deal),
-                State::Claimed => contest_digest(&self.escrow, deal),
-                State::Stopped | State::None => Default::default(),
+            let terms = terms.clone();
+            let call = match self.seat.slot(deal).await.unwrap_or_default().state {
+                State::Open => Some(Call::Stop { terms, intent: None }),
+                State::Claimed => Some(Call::Contest { terms, intent: None }),
+                State::None | State::Stopped => None,
                 State::Settled | State::Cancelled => return,
-            };
-            let (terms, signature) = (terms.clone(), Some(self.signer.sign(digest)));
-            let call = match state {
-                State::Open => Some(Call::Stop { terms, signature }),
-                State::Claimed => Some(Call::Contest { terms, signature }),
-                _ => None,
             };
             if let Some(call) = call {
                 drop(self.seat.send(call).await);

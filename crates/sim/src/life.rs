@@ -499,7 +499,7 @@ impl<'a> World<'a> {
                         account: key(199).address(),
                         amount: WALLET.minus(terms.rate.charge_down(Seconds(1))).unwrap_or(WALLET),
                     }),
-                    Temper::Canceller => Some(Call::Cancel { terms }),
+                    Temper::Canceller => Some(Call::Cancel { terms, intent: None }),
                     _ => None,
                 };
                 let first = !std::mem::replace(&mut wish.tricked, true);
@@ -513,9 +513,9 @@ impl<'a> World<'a> {
                 let since = *wish.running.get_or_insert(now);
                 let trick = match self.town.ledger.peek(deal.agreement.deal).0.state {
                     State::Open if now > since + Duration::from_secs(3) => {
-                        Call::Stop { terms, signature: None }
+                        Call::Stop { terms, intent: None }
                     }
-                    State::Claimed => Call::Contest { terms, signature: None },
+                    State::Claimed => Call::Contest { terms, intent: None },
                     _ => return,
                 };
                 let _ = tokio::time::timeout(PATIENCE, seat.send(trick)).await;
@@ -574,8 +574,9 @@ impl<'a> World<'a> {
         let carried = self.promises.chain(&self.town.ledger, &absences);
         if self.story.is_some() {
             lines.extend(carried.iter().map(|it| {
-                let deal = it.call.terms().map(|terms| terms.id(&self.town.escrow()).short());
-                format!("chain: {} {}", it.call.name(), deal.unwrap_or_default())
+                let deals = it.call.deals();
+                let deals = deals.iter().map(|terms| terms.id(&self.town.escrow()).short());
+                format!("chain: {} {}", it.call.name(), deals.collect::<Vec<_>>().join(" "))
             }));
             for text in lines {
                 self.tell(|| text);

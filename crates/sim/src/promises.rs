@@ -48,6 +48,8 @@ pub enum Promise {
     Due,
     /// An honest provider loses at most `grace` and two signing intervals.
     Loss,
+    /// Work begins only under a deal that is open.
+    Opened,
     /// Nobody is paid twice for a second, and no work runs twice.
     Once,
     /// Where nothing fails and nobody cheats, bills are exact.
@@ -359,35 +361,40 @@ impl Promises {
         for carried in &new {
             self.carried(carried, ledger, absences);
         }
+        let early = self.deals.iter().filter(|(_, deal)| deal.starts > 0 && deal.opened.is_none());
+        let early: Vec<DealId> = early.map(|(id, _)| *id).collect();
+        for id in early {
+            if ledger.peek(id).0.state == State::None {
+                self.accuse(Promise::Opened, format!("{}: work was begun", id.short()));
+            }
+        }
         new
     }
 
     fn carried(&mut self, carried: &Carried, ledger: &Ledger, absences: &Absences<'_>) {
         let (call, at) = (&carried.call, carried.mined.at);
-        let Some(terms) = call.terms() else { return };
-        let id = terms.id(&self.escrow);
-        let deal = self.deals.entry(id).or_default();
-        deal.terms.get_or_insert_with(|| terms.clone());
-        match call {
-            Call::Open { .. } => deal.opened = Some(at),
-            Call::Stop { .. } => deal.stopped = Some(at),
-            Call::Claim { extra, .. } => deal.claimed = Some((at, *extra)),
-            _ => {}
+        for receipt in presented(call) {
+            self.heard(receipt.deal, receipt);
         }
-        let proof = match call {
-            Call::Present { proof, .. } | Call::Settle { proof, .. } => Some(proof),
-            Call::Claim { proof, .. } => proof.as_ref(),
-            _ => None,
-        };
-        if let Some(proof) = proof {
-            self.heard(id, &proof.receipt);
-        }
-        let deal = self.deals.entry(id).or_default();
-        if deal.closed.is_none()
-            && let (_, Some(closing)) = ledger.peek(id)
-        {
-            deal.closed = Some((at, closing));
-            self.closed(id, absences);
+        for terms in call.deals() {
+            let id = terms.id(&self.escrow);
+            let deal = self.deals.entry(id).or_default();
+            deal.terms.get_or_insert_with(|| terms.clone());
+            let (slot, closing) = ledger.peek(id);
+            match call {
+                Call::Open { .. } | Call::OpenBatch { .. } if slot.state != State::None => {
+                    deal.opened = Some(at);
+                }
+                Call::Stop { .. } => deal.stopped = Some(at),
+                Call::Claim { extra, .. } => deal.claimed = Some((at, *extra)),
+                _ => {}
+            }
+            if deal.closed.is_none()
+                && let Some(closing) = closing
+            {
+                deal.closed = Some((at, closing));
+                self.closed(id, absences);
+            }
         }
     }
 
@@ -465,6 +472,16 @@ impl Promises {
 
     fn reaction(&self) -> Seconds {
         REACTION.plus(Seconds(4 * self.depth))
+    }
+}
+
+/// The receipts that a call shows to the chain.
+fn presented(call: &Call) -> Vec<&Receipt> {
+    match call {
+        Call::Present { proof, .. } | Call::Settle { proof, .. } => vec![&proof.receipt],
+        Call::Claim { proof, .. } => proof.iter().map(|proof| &proof.receipt).collect(),
+        Call::SettleBatch { closings, .. } => closings.iter().map(|(_, receipt)| receipt).collect(),
+        _ => Vec::new(),
     }
 }
 

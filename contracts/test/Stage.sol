@@ -4,8 +4,10 @@ pragma solidity ^0.8.37;
 import {IEscrow} from "../src/interfaces/IEscrow.sol";
 import {IPlaza} from "../src/interfaces/IPlaza.sol";
 import {IProviders} from "../src/interfaces/IProviders.sol";
+import {Closing, Opening} from "../src/types/Batch.sol";
 import {Deal, LEASE, Outcome, Receipt, State, Terms} from "../src/types/Deal.sol";
 import {Intent} from "../src/types/Intent.sol";
+import {Grant, Session} from "../src/types/Session.sol";
 import {ITestDollar} from "./ITestDollar.sol";
 import {vm} from "./Vm.sol";
 
@@ -28,6 +30,8 @@ abstract contract Stage {
     uint96 internal constant CAP = 2_000_000;
     uint96 internal constant OPEN_FEE = 700;
     uint96 internal constant CLOSE_FEE = 900;
+    uint96 internal constant SESSION_CAP = 8_010_000;
+    uint96 internal constant ESCROWED = CAP + OPEN_FEE + CLOSE_FEE;
     uint96 internal constant FUNDS = 100_000_000;
     uint40 internal constant ACCEPT_BY = NOW + 30;
     uint40 internal constant EXPIRY = ACCEPT_BY + 1 hours;
@@ -157,6 +161,38 @@ abstract contract Stage {
         return receiptOf(terms, elapsed * 1_000, elapsed, Outcome.Completed);
     }
 
+    /// @dev A session with room for four deals of `someTerms` and a little more.
+    function someSession() internal view returns (Session memory) {
+        return Session({
+            renter: renter,
+            key: renterKey,
+            token: address(dollar),
+            cap: SESSION_CAP,
+            maxRatePerHour: RATE,
+            expiry: NOW + 1 days,
+            salt: keccak256("salt")
+        });
+    }
+
+    function termsIn(Session memory session, uint64 nonce)
+        internal
+        view
+        returns (Terms memory terms)
+    {
+        terms = someTerms();
+        (terms.session, terms.nonce) = (escrow.sessionId(session), nonce);
+    }
+
+    /// @dev A session with its renter's signature.
+    function grantOf(Session memory session) internal view returns (Grant memory) {
+        return Grant(session, sign(RENTER, sessionDigest(session)));
+    }
+
+    /// @dev A session that the escrow has seen the signature of.
+    function granted(Session memory session) internal pure returns (Grant memory) {
+        return Grant(session, "");
+    }
+
     /* DIGESTS */
 
     function domainOf(string memory name, address verifying) internal view returns (bytes32) {
@@ -218,9 +254,78 @@ abstract contract Stage {
         return Intent({nonce: 0, deadline: type(uint40).max, fee: 0});
     }
 
+    function topUpDigest(bytes32 id, uint96 amount, Intent memory intent)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256(
+            "TopUp(bytes32 deal,uint96 amount,uint64 nonce,uint40 deadline,uint96 fee)"
+        );
+        bytes32 domain = domainOf("Plaza", address(escrow));
+        return digestIn(domain, keccak256(abi.encode(kind, id, amount, intent)));
+    }
+
+    function withdrawDigest(address account, uint256 amount, address to, Intent memory intent)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256(
+            "Withdraw(address account,address token,uint256 amount,address to,uint64 nonce,uint40 deadline,uint96 fee)"
+        );
+        bytes32 domain = domainOf("Plaza", address(escrow));
+        return digestIn(domain, keccak256(abi.encode(kind, account, dollar, amount, to, intent)));
+    }
+
+    function sessionDigest(Session memory session) internal view returns (bytes32) {
+        bytes32 kind = keccak256(
+            "Session(address renter,address key,address token,uint96 cap,uint96 maxRatePerHour,uint40 expiry,bytes32 salt)"
+        );
+        return digestIn(domainOf("Plaza", address(escrow)), keccak256(abi.encode(kind, session)));
+    }
+
+    function batchDigest(bytes32[] memory documents) internal view returns (bytes32) {
+        bytes memory packed;
+        for (uint256 i = 0; i < documents.length; ++i) {
+            packed = bytes.concat(packed, documents[i]);
+        }
+        bytes32 kind = keccak256("Batch(bytes32[] documents)");
+        return digestIn(
+            domainOf("Plaza", address(escrow)), keccak256(abi.encode(kind, keccak256(packed)))
+        );
+    }
+
+    function batchDigest(Opening[] memory openings) internal view returns (bytes32) {
+        bytes32[] memory ids = new bytes32[](openings.length);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            ids[i] = escrow.dealId(openings[i].terms);
+        }
+        return batchDigest(ids);
+    }
+
+    function batchDigest(Closing[] memory closings) internal view returns (bytes32) {
+        bytes32[] memory digests = new bytes32[](closings.length);
+        for (uint256 i = 0; i < digests.length; ++i) {
+            digests[i] = digestOf(closings[i].receipt);
+        }
+        return batchDigest(digests);
+    }
+
     function receiveDigest(
         address token,
         address from,
+        uint256 value,
+        uint256 validBefore,
+        bytes32 nonce
+    ) internal view returns (bytes32) {
+        return receiveDigest(token, from, address(escrow), value, validBefore, nonce);
+    }
+
+    function receiveDigest(
+        address token,
+        address from,
+        address to,
         uint256 value,
         uint256 validBefore,
         bytes32 nonce
@@ -233,7 +338,7 @@ abstract contract Stage {
                         "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)"
                     ),
                     from,
-                    address(escrow),
+                    to,
                     value,
                     0,
                     validBefore,
@@ -274,6 +379,30 @@ abstract contract Stage {
         bytes memory providerSays = sign(PROVIDER_KEY, id);
         vm.prank(stranger);
         escrow.open(terms, renterSays, providerSays);
+    }
+
+    function doOpenIn(Grant memory grant, Terms memory terms) internal returns (bytes32 id) {
+        id = escrow.dealId(terms);
+        bytes memory renterSays = sign(RENTER_KEY, id);
+        bytes memory providerSays = sign(PROVIDER_KEY, id);
+        vm.prank(stranger);
+        escrow.openInSession(terms, grant, renterSays, providerSays);
+    }
+
+    function doOpenBatch(Opening[] memory openings, Grant[] memory grants) internal {
+        bytes32 digest = batchDigest(openings);
+        bytes memory renterSays = sign(RENTER_KEY, digest);
+        bytes memory providerSays = sign(PROVIDER_KEY, digest);
+        vm.prank(stranger);
+        escrow.openBatch(openings, grants, renterSays, providerSays);
+    }
+
+    function doSettleBatch(Closing[] memory closings) internal {
+        bytes32 digest = batchDigest(closings);
+        bytes memory renterSays = sign(RENTER_KEY, digest);
+        bytes memory providerSays = sign(PROVIDER_KEY, digest);
+        vm.prank(stranger);
+        escrow.settleBatch(closings, renterSays, providerSays);
     }
 
     function doPresent(Terms memory terms, Receipt memory receipt) internal {
@@ -339,6 +468,10 @@ abstract contract Stage {
 
     function assertState(Terms memory terms, State wanted) internal view {
         vm.assertEq(uint256(stateOf(terms)), uint256(wanted), "state");
+    }
+
+    function usedOf(Session memory session) internal view returns (uint256) {
+        return escrow.sessions(escrow.sessionId(session)).used;
     }
 
     /// @dev A deal that `doOpen` opened and a stranger ended, with `locked` in it, at `amount`: the

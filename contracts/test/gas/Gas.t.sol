@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.37;
 
+import {Closing, Opening} from "../../src/types/Batch.sol";
 import {Receipt, Terms} from "../../src/types/Deal.sol";
+import {Intent} from "../../src/types/Intent.sol";
+import {Grant, Session} from "../../src/types/Session.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
@@ -143,6 +146,95 @@ contract GasTest is Stage {
         vm.snapshotGasLastCall("Escrow", "deposit with authorization");
         escrow.collect(address(dollar));
         vm.snapshotGasLastCall("Escrow", "collect, first");
+    }
+
+    /* SESSIONS */
+
+    function test_gas_open_in_session() public {
+        Session memory session = someSession();
+        Terms memory t = terms;
+        t.session = escrow.sessionId(session);
+        doOpenIn(grantOf(session), t);
+        vm.snapshotGasLastCall("Escrow", "open in a session, first");
+        (t.nonce, t.cap) = (3, 100_000);
+        doOpenIn(granted(session), t);
+        vm.snapshotGasLastCall("Escrow", "open in a session, by anyone");
+        t.nonce = 4;
+        bytes memory bid = sign(PROVIDER_KEY, t);
+        vm.prank(renterKey);
+        escrow.openInSession(t, granted(session), "", bid);
+        vm.snapshotGasLastCall("Escrow", "open in a session, by its key");
+        vm.prank(renterKey);
+        escrow.topUpFor(t, 5, session, freely(), "");
+        vm.snapshotGasLastCall("Escrow", "topUp in a session, by its key");
+        doSettle(t, completed(t, 60));
+        vm.snapshotGasLastCall("Escrow", "settle in a session, by anyone");
+        vm.prank(renter);
+        escrow.revoke(session);
+        vm.snapshotGasLastCall("Escrow", "revoke");
+    }
+
+    /* BATCHES: the gas of the whole */
+
+    function test_gas_batches_of_50() public {
+        batches(50, "50");
+    }
+
+    function test_gas_batches_of_200() public {
+        batches(200, "200");
+    }
+
+    function batches(uint256 size, string memory name) private {
+        fund(renter, size * CAP);
+        Session memory session = someSession();
+        session.cap = type(uint96).max;
+        Grant[] memory grants = new Grant[](1);
+        grants[0] = grantOf(session);
+        Opening[] memory openings = new Opening[](size);
+        Closing[] memory closings = new Closing[](size);
+        for (uint256 i = 0; i < size; ++i) {
+            openings[i].terms = terms;
+            openings[i].terms.session = escrow.sessionId(session);
+            openings[i].terms.nonce = uint64(1_000 + i);
+            openings[i].terms.spec = keccak256(abi.encode("spec", i));
+        }
+        doOpenBatch(openings, grants);
+        vm.snapshotGasLastCall("Batches", string.concat("open ", name));
+        for (uint256 i = 0; i < size; ++i) {
+            Terms memory t = openings[i].terms;
+            closings[i] = Closing(t, completed(t, 60));
+        }
+        doSettleBatch(closings);
+        vm.snapshotGasLastCall("Batches", string.concat("settle ", name));
+    }
+
+    function test_gas_settle_50_of_the_renters_own() public {
+        fund(renter, 50 * CAP);
+        Closing[] memory closings = new Closing[](50);
+        for (uint256 i = 0; i < 50; ++i) {
+            Terms memory t = terms;
+            (t.nonce, t.spec) = (uint64(1_000 + i), keccak256(abi.encode("spec", i)));
+            doOpen(t);
+            closings[i] = Closing(t, completed(t, 60));
+        }
+        doSettleBatch(closings);
+        vm.snapshotGasLastCall("Batches", "settle 50, no session");
+    }
+
+    /* INTENTS */
+
+    function test_gas_intents() public {
+        Terms memory t = terms;
+        doOpen(t);
+        doStop(t);
+        vm.snapshotGasLastCall("Escrow", "stop, by anyone");
+        for (uint64 i = 0; i < 2; ++i) {
+            Intent memory intent = Intent({nonce: i, deadline: NOW, fee: 0});
+            bytes memory says = sign(RENTER, withdrawDigest(renter, 9, renter, intent));
+            vm.prank(stranger);
+            escrow.withdrawFor(renter, address(dollar), 9, renter, intent, says);
+        }
+        vm.snapshotGasLastCall("Escrow", "withdraw, by anyone");
     }
 
     function test_gas_register() public {

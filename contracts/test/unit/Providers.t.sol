@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {IProviders} from "../../src/interfaces/IProviders.sol";
+import {Intent} from "../../src/types/Intent.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 
@@ -95,6 +96,103 @@ contract ProvidersTest is Stage {
     }
 
     /// @dev Written out a second time.
+    /* BY SIGNATURE */
+
+    function test_K1_newcomer_registers_without_native_coin() public {
+        Intent memory intent = Intent({nonce: 5, deadline: NOW + 60, fee: 40});
+        give(stranger, 100);
+        bytes[3] memory says = saysOf(intent);
+        vm.expectEmit(address(providers));
+        emit IProviders.Registered(stranger, key);
+        vm.prank(renter);
+        providers.registerFor(stranger, key, says[0], address(dollar), intent, says[1], says[2]);
+        vm.assertEq(providers.providerOf(key), stranger, "registered");
+        vm.assertEq(dollar.balanceOf(renter), 40, "fee");
+        vm.assertEq(dollar.balanceOf(stranger), 60, "from the wallet");
+        vm.assertEq(providers.nonceUsed(stranger, 5), true, "nonce");
+    }
+
+    function test_K1_intent_registers_once_so_a_revoked_key_does_not_come_back() public {
+        Intent memory intent = Intent({nonce: 5, deadline: NOW + 60, fee: 0});
+        bytes[3] memory says = saysOf(intent);
+        providers.registerFor(stranger, key, says[0], address(dollar), intent, says[1], "");
+        vm.prank(stranger);
+        providers.revoke(key);
+        vm.expectRevert(abi.encodeWithSelector(IProviders.NonceUsed.selector, stranger, 5));
+        providers.registerFor(stranger, key, says[0], address(dollar), intent, says[1], "");
+    }
+
+    function test_intent_is_sent_until_its_deadline() public {
+        Intent memory intent = Intent({nonce: 5, deadline: NOW + 60, fee: 0});
+        bytes[3] memory says = saysOf(intent);
+        vm.warp(NOW + 61);
+        vm.expectRevert(abi.encodeWithSelector(IProviders.IntentExpired.selector, NOW + 60));
+        providers.registerFor(stranger, key, says[0], address(dollar), intent, says[1], "");
+        vm.warp(NOW + 60);
+        providers.registerFor(stranger, key, says[0], address(dollar), intent, says[1], "");
+    }
+
+    function test_K1_needs_both_signatures_over_every_member() public {
+        Intent memory intent = Intent({nonce: 5, deadline: NOW + 60, fee: 0});
+        bytes[3] memory says = saysOf(intent);
+        bytes memory why =
+            abi.encodeWithSelector(IProviders.AccountConsentMissing.selector, stranger);
+        vm.expectRevert(why);
+        vm.prank(stranger);
+        providers.registerFor(stranger, key, says[0], address(dollar), intent, "", "");
+        vm.expectRevert(why);
+        providers.registerFor(stranger, key, says[0], renter, intent, says[1], "");
+        vm.expectRevert(why);
+        providers.registerFor(stranger, renter, says[0], address(dollar), intent, says[1], "");
+        intent.nonce = 6;
+        vm.expectRevert(why);
+        providers.registerFor(stranger, key, says[0], address(dollar), intent, says[1], "");
+        intent.nonce = 5;
+        vm.expectRevert(abi.encodeWithSelector(IProviders.ConsentMissing.selector, key));
+        providers.registerFor(stranger, key, says[1], address(dollar), intent, says[1], "");
+    }
+
+    function test_S1_fee_that_does_not_come_in_is_refused() public {
+        Intent memory intent = Intent({nonce: 5, deadline: NOW + 60, fee: 40});
+        give(address(providers), 40);
+        LyingAuthorizer token = new LyingAuthorizer();
+        bytes memory consents = sign(KEY, consent(stranger));
+        bytes memory says = sign(STRANGER, registerDigest(address(token), intent));
+        vm.expectRevert(abi.encodeWithSelector(IProviders.WrongAmountReceived.selector, 0, 40));
+        providers.registerFor(stranger, key, consents, address(token), intent, says, new bytes(65));
+        vm.assertEq(providers.providerOf(key), address(0), "not registered");
+    }
+
+    /// @dev The key's, the provider's and the wallet's signature.
+    function saysOf(Intent memory intent) private view returns (bytes[3] memory) {
+        bytes32 digest = registerDigest(address(dollar), intent);
+        return [
+            sign(KEY, consent(stranger)),
+            sign(STRANGER, digest),
+            sign(
+                STRANGER,
+                receiveDigest(
+                    address(dollar),
+                    stranger,
+                    address(providers),
+                    intent.fee,
+                    uint256(intent.deadline) + 1,
+                    digest
+                )
+            )
+        ];
+    }
+
+    function registerDigest(address token, Intent memory intent) private view returns (bytes32) {
+        bytes32 kind = keccak256(
+            "Register(address provider,address key,address token,uint64 nonce,uint40 deadline,uint96 fee)"
+        );
+        return digestIn(
+            domainOf("Plaza", address(providers)),
+            keccak256(abi.encode(kind, stranger, key, token, intent))
+        );
+    }
+
     function consent(address account) private view returns (bytes32) {
         return digestIn(
             domainOf("Plaza", address(providers)),
@@ -103,4 +201,23 @@ contract ProvidersTest is Stage {
             )
         );
     }
+}
+
+/// @dev Says that it delivered, and delivers nothing.
+contract LyingAuthorizer {
+    function balanceOf(address) external pure returns (uint256) {
+        return 1_000;
+    }
+
+    function receiveWithAuthorization(
+        address,
+        address,
+        uint256,
+        uint256,
+        uint256,
+        bytes32,
+        uint8,
+        bytes32,
+        bytes32
+    ) external {}
 }

@@ -3,7 +3,11 @@ pragma solidity ^0.8.37;
 
 import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
+import {ISessions} from "../../src/interfaces/ISessions.sol";
+import {Closing, Opening} from "../../src/types/Batch.sol";
 import {Deal, LEASE, Outcome, Receipt, State, Terms} from "../../src/types/Deal.sol";
+import {Intent} from "../../src/types/Intent.sol";
+import {Grant, Session, SessionUse} from "../../src/types/Session.sol";
 import {Stage} from "../Stage.sol";
 import {vm} from "../Vm.sol";
 import {Model} from "./Model.sol";
@@ -26,6 +30,10 @@ contract Handler is Stage {
     uint16 private feeBps = FEE_BPS;
 
     address[] public accounts;
+    Session[] public openSessions;
+    mapping(bytes32 id => uint256) public wantedUse;
+    mapping(bytes32 id => bool) public wantedEnd;
+    mapping(address account => mapping(uint64 nonce => bool)) private nonces;
     Terms[] private opened;
     mapping(bytes32 id => Deal) private slots;
     mapping(address account => uint256) public wanted;
@@ -45,6 +53,19 @@ contract Handler is Stage {
         fund(vm.addr(SECOND), FUNDS);
         accounts = [renter, vm.addr(SECOND), provider, stranger];
         (wanted[renter], wanted[vm.addr(SECOND)]) = (FUNDS, FUNDS);
+        for (uint256 i = 0; i < 3; ++i) {
+            openSessions.push(
+                Session({
+                    renter: i == 1 ? vm.addr(SECOND) : renter,
+                    key: renterKey,
+                    token: address(dollar),
+                    cap: uint96(4_000_000 * (i + 1)),
+                    maxRatePerHour: 5_000_000,
+                    expiry: NOW + 40 hours,
+                    salt: bytes32(i)
+                })
+            );
+        }
     }
 
     /* BALANCES */
@@ -65,6 +86,23 @@ contract Handler is Stage {
         bytes memory message =
             abi.encodeCall(IBalances.withdraw, (address(dollar), account, amount));
         if (attempt(account, message, amount <= wanted[account])) wanted[account] -= amount;
+    }
+
+    function withdrawFor(uint256 seed) external atClock {
+        address account = accounts[draw(seed, "account", 1)];
+        uint256 amount = draw(seed, "amount", wanted[account] / 4);
+        Intent memory intent = drawIntent(seed);
+        bytes memory says =
+            sign(secretOf(account), withdrawDigest(account, amount, account, intent));
+        bool allowed = !nonces[account][intent.nonce] && clock <= intent.deadline
+            && amount + intent.fee <= wanted[account];
+        bytes memory message = abi.encodeCall(
+            IBalances.withdrawFor, (account, address(dollar), amount, account, intent, says)
+        );
+        if (!attempt(stranger, message, allowed)) return;
+        nonces[account][intent.nonce] = true;
+        wanted[account] -= amount + intent.fee;
+        wanted[stranger] += intent.fee;
     }
 
     function collect() external atClock {
@@ -108,10 +146,66 @@ contract Handler is Stage {
         opened.push(t);
     }
 
+    function openInSession(uint256 seed) external atClock {
+        if (opened.length == MOST_DEALS) return;
+        (Terms memory t, Session memory session) = drawTermsInSession(seed);
+        bytes32 id = escrow.dealId(t);
+        bytes memory says = sign(RENTER_KEY, id);
+        bytes memory bid = sign(t.provider == renter ? SELF_KEY : PROVIDER_KEY, id);
+        Grant memory grant = Grant(session, sign(secretOf(t.renter), sessionDigest(session)));
+        bytes memory message = abi.encodeCall(IEscrow.openInSession, (t, grant, says, bid));
+        if (attempt(stranger, message, opensInSession(t, session))) noteOpened(t, id);
+    }
+
+    /// @dev Of two deals, each of which may fail alone; sometimes of the same one twice.
+    function openBatch(uint256 seed) external atClock {
+        if (opened.length + 2 > MOST_DEALS) return;
+        Opening[] memory openings = new Opening[](2);
+        Grant[] memory grants = new Grant[](2);
+        bool twice = draw(seed, "twice", 3) == 0;
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 own = uint256(keccak256(abi.encode(seed, twice ? 0 : i)));
+            (openings[i].terms, grants[i].session) = drawTermsInSession(own);
+            (openings[i].terms.provider, openings[i].terms.providerKey) = (provider, providerKey);
+            openings[i].grant = i;
+            bytes32 digest = sessionDigest(grants[i].session);
+            grants[i].signature = sign(secretOf(openings[i].terms.renter), digest);
+        }
+        bytes32 all = batchDigest(openings);
+        bytes memory message = abi.encodeCall(
+            IEscrow.openBatch, (openings, grants, sign(RENTER_KEY, all), sign(PROVIDER_KEY, all))
+        );
+        attempt(stranger, message, true);
+        for (uint256 i = 0; i < 2; ++i) {
+            Terms memory t = openings[i].terms;
+            bytes32 id = escrow.dealId(t);
+            bool opens = slots[id].state == State.None && opensInSession(t, grants[i].session);
+            vm.assertEq(
+                escrow.deals(id).state == State.Open, opens || slots[id].state == State.Open, "item"
+            );
+            if (opens) noteOpened(t, id);
+        }
+    }
+
+    function revoke(uint256 seed) external atClock {
+        if (draw(seed, "seldom", 3) != 0) return;
+        Session memory session = openSessions[draw(seed, "session", 2)];
+        bytes32 id = escrow.sessionId(session);
+        bytes memory message = abi.encodeCall(ISessions.revoke, (session));
+        if (attempt(session.renter, message, !wantedEnd[id])) wantedEnd[id] = true;
+    }
+
     /// @dev M7: terms that were opened or cancelled once never open again.
     function openAgain(uint256 seed) external atClock {
         if (opened.length == 0) return;
         (Terms memory t, bytes32 id) = pick(seed);
+        if (t.session != 0) {
+            Grant memory grant = granted(sessionOf(t));
+            bytes memory bid_ = sign(t.provider == renter ? SELF_KEY : PROVIDER_KEY, id);
+            bytes memory says_ = sign(RENTER_KEY, id);
+            attempt(stranger, abi.encodeCall(IEscrow.openInSession, (t, grant, says_, bid_)), false);
+            return;
+        }
         bytes memory bid = sign(t.provider == renter ? SELF_KEY : PROVIDER_KEY, id);
         bytes memory says = sign(secretOf(t.renter), id);
         attempt(stranger, abi.encodeCall(IEscrow.open, (t, says, bid)), false);
@@ -131,10 +225,30 @@ contract Handler is Stage {
         Deal memory d = slots[id];
         uint96 amount = uint96(draw(seed, "amount", 2_000_000));
         bool allowed = d.state == State.Open && clock < t.expiry && pausedUntil <= clock
-            && amount <= wanted[t.renter];
+            && amount <= wanted[t.renter] && !wantedEnd[t.session];
         if (!attempt(t.renter, abi.encodeCall(IEscrow.topUp, (t, amount)), allowed)) return;
+        noteToppedUp(t, id, amount);
+    }
+
+    function topUpByKey(uint256 seed) external atClock {
+        if (opened.length == 0) return;
+        (Terms memory t, bytes32 id) = pick(seed);
+        if (t.session == 0) return;
+        Deal memory d = slots[id];
+        Session memory session = sessionOf(t);
+        uint96 amount = uint96(draw(seed, "amount", 2_000_000));
+        bool allowed = d.state == State.Open && clock < t.expiry && pausedUntil <= clock
+            && amount <= wanted[t.renter] && !wantedEnd[t.session] && clock < session.expiry
+            && wantedUse[t.session] + amount <= session.cap;
+        bytes memory message =
+            abi.encodeCall(IEscrow.topUpFor, (t, amount, session, freely(), bytes("")));
+        if (attempt(renterKey, message, allowed)) noteToppedUp(t, id, amount);
+    }
+
+    function noteToppedUp(Terms memory t, bytes32 id, uint96 amount) private {
         wanted[t.renter] -= amount;
         slots[id].locked += amount;
+        if (t.session != 0) wantedUse[t.session] += amount;
     }
 
     /* WHILE OPEN */
@@ -196,6 +310,42 @@ contract Handler is Stage {
         (bytes memory a, bytes memory b, bool signed) = drawSignatures(seed, t, r);
         bool allowed = signed && d.settles(t, windows, r, clock);
         attemptExit(t, id, abi.encodeCall(IEscrow.settle, (t, r, a, b)), allowed, r.amount);
+    }
+
+    /// @dev Of two deals; sometimes of the same one twice.
+    function settleBatch(uint256 seed) external atClock {
+        if (opened.length == 0) return;
+        Closing[] memory closings = new Closing[](2);
+        bytes32[2] memory ids;
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 own = uint256(keccak256(abi.encode(seed, i)));
+            (closings[i].terms, ids[i]) = pick(own);
+            Outcome outcome = Outcome(draw(own, "outcome", 5));
+            closings[i].receipt = drawReceipt(own, closings[i].terms, slots[ids[i]], outcome);
+        }
+        bytes32 all = batchDigest(closings);
+        bytes memory message = abi.encodeCall(
+            IEscrow.settleBatch, (closings, sign(RENTER_KEY, all), sign(PROVIDER_KEY, all))
+        );
+        uint256 before = owedInside();
+        attempt(stranger, message, true);
+        uint256 due;
+        for (uint256 i = 0; i < 2; ++i) {
+            Terms memory t = closings[i].terms;
+            Deal memory d = slots[ids[i]];
+            bool settles =
+                t.providerKey == providerKey && d.settles(t, windows, closings[i].receipt, clock);
+            if (!settles) continue;
+            due += uint256(d.locked) + t.closeFee;
+            noteSettled(t, ids[i], closings[i].receipt.amount);
+        }
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.assertEq(
+                uint256(escrow.deals(ids[i]).state), uint256(slots[ids[i]].state), "the item"
+            );
+        }
+        released += due;
+        credited += owedInside() - before;
     }
 
     function contest(uint256 seed) external atClock {
@@ -289,6 +439,12 @@ contract Handler is Stage {
         return (opened[i], slots[id], escrow.deals(id));
     }
 
+    /// @dev A session's use as it should be and as it is, and its cap.
+    function useOf(uint256 i) external view returns (uint256, SessionUse memory, bytes32) {
+        bytes32 id = escrow.sessionId(openSessions[i]);
+        return (wantedUse[id], escrow.sessions(id), id);
+    }
+
     function balanceInside(address account) external view returns (uint256) {
         return balance(account);
     }
@@ -336,12 +492,16 @@ contract Handler is Stage {
         if (!attempt(stranger, message, allowed)) return;
         released += uint256(slots[id].locked) + t.closeFee;
         credited += owedInside() - before;
+        noteSettled(t, id, amount);
+    }
 
+    function noteSettled(Terms memory t, bytes32 id, uint256 amount) private {
         uint256 fee = amount * t.feeBps / 10_000;
         wanted[t.provider] += amount - fee;
         wantedFees += fee;
         wanted[t.renter] += slots[id].locked - amount;
         wanted[stranger] += t.closeFee;
+        if (t.session != 0) wantedUse[t.session] -= slots[id].locked - amount;
         slots[id] = Deal(0, 0, 0, 0, State.Settled);
     }
 
@@ -369,6 +529,51 @@ contract Handler is Stage {
         t.kind = LEASE;
         t.nonce = uint64(opened.length);
         t.spec = bytes32(seed);
+    }
+
+    function drawTermsInSession(uint256 seed)
+        private
+        view
+        returns (Terms memory t, Session memory session)
+    {
+        session = openSessions[draw(seed, "session", 2)];
+        t = drawTerms(seed);
+        (t.renter, t.session) = (session.renter, escrow.sessionId(session));
+        t.cap = uint96(draw(seed, "cap", 3_000_000));
+    }
+
+    function drawIntent(uint256 seed) private view returns (Intent memory) {
+        return Intent({
+            nonce: uint64(draw(seed, "nonce", 9)),
+            deadline: clock + 3 - uint40(draw(seed, "deadline", 4)),
+            fee: uint96(draw(seed, "intent fee", 100))
+        });
+    }
+
+    function sessionOf(Terms memory t) private view returns (Session memory session) {
+        for (uint256 i = 0; i < 3; ++i) {
+            session = openSessions[i];
+            if (escrow.sessionId(session) == t.session) return session;
+        }
+    }
+
+    /// @dev What the protocol says of opening in a session.
+    function opensInSession(Terms memory t, Session memory session) private view returns (bool) {
+        uint256 total = uint256(t.cap) + t.openFee + t.closeFee;
+        return t.cap != 0 && t.acceptBy <= clock + LEAD && t.acceptBy < t.expiry
+            && t.feeBps == feeBps && listed && pointsHere && pausedUntil <= clock
+            && !wantedEnd[t.session] && clock < session.expiry
+            && t.ratePerHour <= session.maxRatePerHour
+            && wantedUse[t.session] + total <= session.cap && total <= wanted[t.renter];
+    }
+
+    function noteOpened(Terms memory t, bytes32 id) private {
+        uint256 total = uint256(t.cap) + t.openFee + t.closeFee;
+        wanted[t.renter] -= total;
+        wanted[stranger] += t.openFee;
+        wantedUse[t.session] += total;
+        slots[id] = Deal(t.cap, 0, 0, 0, State.Open);
+        opened.push(t);
     }
 
     /// @dev Around the bounds, on both sides of each.

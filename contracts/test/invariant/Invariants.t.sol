@@ -3,6 +3,7 @@ pragma solidity ^0.8.37;
 
 import {IEscrow} from "../../src/interfaces/IEscrow.sol";
 import {Deal, State, Terms} from "../../src/types/Deal.sol";
+import {SessionUse} from "../../src/types/Session.sol";
 import {vm} from "../Vm.sol";
 import {Handler} from "./Handler.sol";
 
@@ -35,7 +36,7 @@ contract InvariantsTest {
 
     /// @dev Opening and the passing of time come more often than what ends a deal.
     function calls() private pure returns (bytes4[] memory selectors) {
-        selectors = new bytes4[](25);
+        selectors = new bytes4[](34);
         selectors[0] = Handler.deposit.selector;
         selectors[1] = Handler.withdraw.selector;
         selectors[2] = Handler.collect.selector;
@@ -61,12 +62,21 @@ contract InvariantsTest {
         for (uint256 i = 22; i < 25; ++i) {
             selectors[i] = Handler.pass.selector;
         }
+        selectors[25] = Handler.openInSession.selector;
+        selectors[26] = Handler.openInSession.selector;
+        selectors[27] = Handler.openBatch.selector;
+        selectors[28] = Handler.openBatch.selector;
+        selectors[29] = Handler.settleBatch.selector;
+        selectors[30] = Handler.settleBatch.selector;
+        selectors[31] = Handler.topUpByKey.selector;
+        selectors[32] = Handler.withdrawFor.selector;
+        selectors[33] = Handler.revoke.selector;
     }
 
     /// @dev The random calls are worth something: each is both taken and refused, often.
     function test_random_calls_reach_what_they_should() public {
         bytes4[] memory selectors = calls();
-        bytes4[10] memory both = [
+        bytes4[12] memory both = [
             IEscrow.open.selector,
             IEscrow.openWithAuthorization.selector,
             IEscrow.topUp.selector,
@@ -76,11 +86,13 @@ contract InvariantsTest {
             IEscrow.settle.selector,
             IEscrow.contestFor.selector,
             IEscrow.finalize.selector,
-            IEscrow.expire.selector
+            IEscrow.expire.selector,
+            IEscrow.openInSession.selector,
+            IEscrow.topUpFor.selector
         ];
-        uint256[10] memory taken;
-        uint256[10] memory refused;
-        for (uint256 round = 0; round < 24; ++round) {
+        uint256[12] memory taken;
+        uint256[12] memory refused;
+        for (uint256 round = 0; round < 36; ++round) {
             setUp();
             for (uint256 i = 0; i < 96; ++i) {
                 uint256 seed = uint256(keccak256(abi.encode(round, i)));
@@ -118,6 +130,22 @@ contract InvariantsTest {
             vm.assertEq(handler.balanceInside(account), handler.wanted(account), "S3");
         }
         vm.assertEq(handler.feesInside(), handler.wantedFees(), "S3 fees");
+    }
+
+    /// @dev Summed anew from the deals: what is held in live ones, and the model's running count.
+    function invariant_U1_sessions_use_what_is_held_and_spent() public view {
+        for (uint256 i = 0; i < 3; ++i) {
+            (uint256 model, SessionUse memory found, bytes32 id) = handler.useOf(i);
+            vm.assertEq(found.used, model, "U1");
+            uint256 held;
+            for (uint256 j = 0; j < handler.count(); ++j) {
+                (Terms memory t,, Deal memory deal) = handler.deal(j);
+                if (t.session != id || deal.state == State.Cancelled) continue;
+                held += uint256(deal.locked) + t.openFee + t.closeFee;
+            }
+            vm.assertLe(held, found.used, "U1 what is held is used");
+            vm.assertEq(found.revoked, handler.wantedEnd(id), "revoked");
+        }
     }
 
     function invariant_C1_settlements_release_what_was_locked() public view {

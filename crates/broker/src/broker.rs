@@ -96,6 +96,7 @@ impl Broker {
             return Ok(id);
         }
         submit::check(&self.world, id, &submission)?;
+        submit::is_live(&self.world, &submission).await?;
         if let Some(inputs) = submission.work.inputs {
             let has = self.world.blobs.has(&inputs).await;
             if !has.map_err(|error| Refusal::Unavailable(error.to_string()))? {

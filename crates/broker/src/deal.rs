@@ -28,7 +28,7 @@ async fn advance(
     inbox: &mut Inbox,
 ) -> Result<Option<Stride>, Error> {
     let stride = match stage {
-        DealStage::Chosen(it) => sign::terms(world, it, inbox).await?,
+        DealStage::Chosen(it) => sign::terms(world, wanted, it, inbox).await?,
         DealStage::Signed(it) => open::escrow(world, it).await?,
         DealStage::Open(it) => run::start(world, wanted, it, inbox).await?,
         DealStage::Running(it) => meter::collect(world, wanted, it, inbox).await?,

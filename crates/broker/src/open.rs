@@ -61,6 +61,7 @@ fn explain(refusal: &settlement::Refusal) -> String {
         Reason::Funds | Reason::Authorization => {
             format!("the renter's wallet does not cover what the deal puts aside ({refusal})")
         }
+        Reason::Session(breach) => format!("the renter's session does not allow it: {breach}"),
         _ => format!("the escrow refused to open the deal: {refusal}"),
     }
 }

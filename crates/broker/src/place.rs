@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use market::{
+    Session, Terms,
     fact::{Agreement, Conclusion, Submission},
     machine::Dimension,
     message::{Bid, BidAnswer, BidRequest, ToProvider, check_bid, within_rules},
@@ -151,7 +152,10 @@ async fn ask_provider(
         BidAnswer::Bid(bid) if bid.offer != quoted.offer => {
             Asked::Refused("the bid stands on another offer".to_owned())
         }
-        BidAnswer::Bid(bid) => check(world, job, &request, &offer.peer, *bid).await?,
+        BidAnswer::Bid(bid) => {
+            let session = wanted.session.as_ref().map(|session| &session.document);
+            check(world, job, &request, session, &offer.peer, *bid).await?
+        }
     })
 }
 
@@ -159,6 +163,7 @@ async fn check(
     world: &World,
     job: JobId,
     request: &BidRequest,
+    session: Option<&Session>,
     peer: &PeerId,
     bid: Bid,
 ) -> Result<Asked, Error> {
@@ -176,17 +181,8 @@ async fn check(
     if let Err(why) = within_rules(terms, &request.order.document, &world.rules) {
         return Ok(Asked::Refused(why));
     }
-    let funds = world.settlement.balances(token, terms.renter).await.map_err(Error::chain)?;
-    let needed = terms.escrowed();
-    if needed.is_none_or(|needed| needed > funds.wallet && needed > funds.escrow) {
-        return Ok(Asked::Refused(format!(
-            "the deal puts aside {} units of the token, and renter {} has {} in its wallet and {} \
-             in the escrow",
-            needed.map_or_else(|| "too many".to_owned(), |needed| needed.to_string()),
-            terms.renter,
-            funds.wallet,
-            funds.escrow,
-        )));
+    if let Some(why) = unpaid(world, terms, session).await? {
+        return Ok(Asked::Refused(why));
     }
     Ok(Asked::Bid(Box::new(Agreement {
         deal: terms.id(&escrow),
@@ -197,4 +193,36 @@ async fn check(
         salt: bid.salt,
         terms: bid.terms,
     })))
+}
+
+/// Why nothing pays what the terms put aside, for people. Without a session the renter's wallet or
+/// its balance in the escrow may; in one the balance alone, and no more than the session has left.
+async fn unpaid(
+    world: &World,
+    terms: &Terms,
+    session: Option<&Session>,
+) -> Result<Option<String>, Error> {
+    let funds = world.settlement.balances(terms.token, terms.renter).await.map_err(Error::chain)?;
+    let Some(needed) = terms.escrowed() else {
+        return Ok(Some("the deal puts aside more than an escrow can hold".to_owned()));
+    };
+    let Some(session) = session else {
+        return Ok((needed > funds.wallet && needed > funds.escrow).then(|| {
+            format!(
+                "the deal puts aside {needed} units of the token, and renter {} has {} in its \
+                 wallet and {} in the escrow",
+                terms.renter, funds.wallet, funds.escrow,
+            )
+        }));
+    };
+    let kept = world.settlement.session(session.id(&world.escrow())).await.map_err(Error::chain)?;
+    let time = world.time().await.map_err(Error::chain)?;
+    let left = kept.left(session, time);
+    Ok((needed > left || needed > funds.escrow).then(|| {
+        format!(
+            "the deal puts aside {needed} units of the token, the session has {left} left of its \
+             cap, and renter {} has {} in the escrow",
+            terms.renter, funds.escrow,
+        )
+    }))
 }

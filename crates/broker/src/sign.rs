@@ -1,10 +1,11 @@
 //! Chosen -> Signed: the renter consents to the terms, or the bid runs out.
 //!
-//! Upon a consent: check that the renter itself signed it (sessions and contract wallets come
-//! with their own escrow). Upon a stop, or when `acceptBy` has passed: the deal is void; nothing
-//! was signed, so nothing can be opened.
+//! In a session: the session's key is ours, so we sign, whether or not the renter is there; the
+//! signature leaves only after the fact that holds it is durable. Without one, upon a consent: check
+//! that the renter itself signed it. Upon a stop, or when `acceptBy` has passed: the deal is void;
+//! nothing was signed, so nothing can be opened.
 
-use market::{DealFact, document::Consent, stage::Chosen};
+use market::{DealFact, Session, Signed, document::Consent, fact::Submission, stage::Chosen};
 
 use crate::{
     ask::answer_later,
@@ -14,7 +15,12 @@ use crate::{
     world::{TICK, World},
 };
 
-pub(crate) async fn terms(world: &World, it: &Chosen, inbox: &mut Inbox) -> Result<Stride, Error> {
+pub(crate) async fn terms(
+    world: &World,
+    wanted: &Submission,
+    it: &Chosen,
+    inbox: &mut Inbox,
+) -> Result<Stride, Error> {
     let terms = &it.agreement.terms.document;
     loop {
         if let Some(why) = &it.stop {
@@ -22,6 +28,10 @@ pub(crate) async fn terms(world: &World, it: &Chosen, inbox: &mut Inbox) -> Resu
         }
         if world.clock.now() > terms.accept_by {
             return Ok(Stride::failed("the renter did not sign before the bid ran out"));
+        }
+        if let Some(grant) = &wanted.session {
+            let consent = in_session(world, grant, it);
+            return Ok(Stride::of(DealFact::Signed { consent }));
         }
         // A closed inbox means the gateway is shutting down; the tick keeps this step waiting.
         let Ok(Some(message)) = tokio::time::timeout(TICK, inbox.recv()).await else { continue };
@@ -39,6 +49,11 @@ pub(crate) async fn terms(world: &World, it: &Chosen, inbox: &mut Inbox) -> Resu
     }
 }
 
+fn in_session(world: &World, grant: &Signed<Session>, it: &Chosen) -> Consent {
+    let signature = world.signer.sign(it.agreement.deal.0);
+    Consent::Session { grant: Box::new(grant.clone()), signature }
+}
+
 fn check(world: &World, it: &Chosen, consent: &Consent) -> Result<(), Refusal> {
     let terms = &it.agreement.terms.document;
     let (signature, digest, what) = match consent {
@@ -48,7 +63,7 @@ fn check(world: &World, it: &Chosen, consent: &Consent) -> Result<(), Refusal> {
             (signature, digest, "the token authorisation")
         }
         Consent::Session { .. } => {
-            return Err(Refusal::NotSigned("in a session the gateway signs by itself".into()));
+            return Err(Refusal::NotSigned("the order was not given in a session".into()));
         }
     };
     match digest {

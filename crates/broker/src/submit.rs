@@ -1,7 +1,7 @@
 //! Accepting an order: everything that can be checked before a provider is asked.
 
-use market::{Domain, Signed, document::Order, fact::Submission};
-use primitives::{JobId, UnixSeconds};
+use market::{Domain, Session, Signed, document::Order, fact::Submission};
+use primitives::{Amount, JobId, UnixSeconds};
 
 use crate::{refusal::Refusal, world::World};
 
@@ -16,6 +16,7 @@ pub(crate) fn check(world: &World, id: JobId, it: &Submission) -> Result<(), Ref
         )));
     }
     addressed_here(world, order)?;
+    granted(world, it)?;
     not_expired(order, world.clock.now())?;
     consistent(it)?;
     match it.work.flaw(world.rules.longest_deal) {
@@ -32,11 +33,55 @@ fn addressed_here(world: &World, order: &Order) -> Result<(), Refusal> {
         let ours = world.signer.address();
         return Err(Refusal::field("renter_key", &format!("this gateway signs with {ours}")));
     }
-    if !order.session.is_zero() {
-        return Err(Refusal::field("session", "sessions are not available on this network"));
-    }
     if order.token != world.token {
         return Err(Refusal::field("token", &format!("deals here are paid in {}", world.token)));
+    }
+    Ok(())
+}
+
+/// The session that the order names comes with it, is the renter's leave for this gateway's key, and
+/// holds for as long as the order does.
+fn granted(world: &World, it: &Submission) -> Result<(), Refusal> {
+    let (order, escrow) = (&it.order.document, world.escrow());
+    let Some(session) = &it.session else {
+        return match order.session.is_zero() {
+            true => Ok(()),
+            false => Err(Refusal::field("session", "must come with an order that names one")),
+        };
+    };
+    let Session { renter, key, token, max_rate, expiry, .. } = &session.document;
+    let flaws = [
+        (session.document.id(&escrow).0 != order.session, "is not the one that the order names"),
+        (*renter != order.renter, "is another renter's"),
+        (*key != order.renter_key, "is for another key than this gateway's"),
+        (*token != order.token, "is for another token"),
+        (*max_rate < order.max_rate, "does not allow the price that the order does"),
+        (*expiry < order.expiry, "ends before the order"),
+    ];
+    if let Some((_, why)) = flaws.iter().find(|(flawed, _)| *flawed) {
+        return Err(Refusal::field("session", why));
+    }
+    if session.is_granted(&escrow) {
+        return Ok(());
+    }
+    Err(Refusal::NotSigned(format!(
+        "the session must be signed by its renter {renter} under {}",
+        domain(&escrow)
+    )))
+}
+
+/// What the chain knows of the order's session: nothing is placed in one that is over. While the
+/// chain is away nobody knows, and placing looks again.
+pub(crate) async fn is_live(world: &World, it: &Submission) -> Result<(), Refusal> {
+    let Some(Signed { document: session, .. }) = &it.session else { return Ok(()) };
+    let Ok(kept) = world.settlement.session(session.id(&world.escrow())).await else {
+        return Ok(());
+    };
+    if kept.revoked {
+        return Err(Refusal::field("session", "is revoked"));
+    }
+    if kept.left(session, world.seen_time()) == Amount::ZERO {
+        return Err(Refusal::field("session", "has nothing left of its cap"));
     }
     Ok(())
 }

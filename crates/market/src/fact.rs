@@ -12,7 +12,7 @@ use primitives::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    document::{Command, Consent, Order, Receipt, Signed, Terms},
+    document::{Command, Consent, Order, Receipt, Session, Signed, Terms},
     escrow::Split,
     machine::Dimension,
     message::{Assignment, Phase},
@@ -77,6 +77,9 @@ pub struct Submission {
     pub work: Work,
     /// The salt of its digests.
     pub salt: B256,
+    /// The session that the order names: with it the gateway signs terms by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Signed<Session>>,
 }
 
 /// How a job ended.

@@ -154,7 +154,6 @@ fn objection(request: &BidRequest, standing: &Standing<'_>, job: JobId) -> Optio
         ),
         ("the order is to be paid in another token", order.token == offer.token),
         ("the order is not for a lease", order.kind == Kind::Lease),
-        ("sessions are not served", order.session == B256::ZERO),
         ("this provider runs no images", request.wish.root == Root::Host),
         ("the order names no key for receipts", order.renter_key != Address::ZERO),
         ("this provider does not serve this renter", policy.serves(order.renter)),
@@ -230,17 +229,19 @@ fn nonce(salt: B256) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// A firm bid is only for who can pay: the deal opens from the escrow's balance, or straight from
-/// the wallet by authorisation.
+/// A firm bid is only for who can pay: the deal opens from the escrow's balance or, outside a
+/// session, straight from the wallet by authorisation.
 fn unfunded(request: &BidRequest, standing: &Standing<'_>, terms: &Terms) -> Option<String> {
+    let [wallet, escrow] = standing.funds;
+    let (held, places) = match terms.session() {
+        None => (wallet.max(escrow), "neither in its wallet nor in the escrow"),
+        Some(_) => (escrow, "in the escrow, which alone pays in a session"),
+    };
     let needed = terms.escrowed();
-    let enough = needed.is_some_and(|needed| standing.funds.iter().any(|held| *held >= needed));
-    (!enough).then(|| {
+    (!needed.is_some_and(|needed| needed <= held)).then(|| {
         let needed = needed.map_or_else(|| "too much".to_owned(), |needed| needed.to_string());
-        format!(
-            "the renter {} has not the {needed} units to be put aside, neither in its wallet nor in the escrow",
-            request.order.document.renter
-        )
+        let renter = request.order.document.renter;
+        format!("the renter {renter} has not the {needed} units to be put aside, {places}")
     })
 }
 

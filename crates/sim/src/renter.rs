@@ -2,7 +2,7 @@
 
 use broker::{JobView, Refusal};
 use market::{
-    Kind, Signed, Wish, Work,
+    Kind, Session, Signed, Wish, Work,
     document::{Consent, Order},
     fact::Submission,
     work::salted,
@@ -90,7 +90,30 @@ impl Renter {
             expiry: town.clock.now().plus(wanted.patience),
         };
         let signature = self.key.sign(document.id(&town.plaza()).0);
-        Submission { order: Signed { document, signature }, work, salt }
+        Submission { order: Signed { document, signature }, work, salt, session: None }
+    }
+
+    /// Leave for a gateway to spend up to `cap` of the renter's escrow balance, for a day.
+    pub fn grant(&self, town: &Town, gateway: &Gateway, cap: Amount) -> Signed<Session> {
+        let session = Session {
+            renter: self.account(),
+            key: gateway.signer(),
+            token: town.setup.token,
+            cap,
+            max_rate: Wanted::plain(0).max_rate,
+            expiry: town.clock.now().plus(Seconds(86_400)),
+            salt: B256::repeat_byte(11),
+        };
+        session.signed(&town.escrow(), &self.key)
+    }
+
+    /// The same order, given in a session.
+    pub fn in_session(&self, town: &Town, it: Submission, session: &Signed<Session>) -> Submission {
+        let mut document = it.order.document;
+        document.session = session.document.id(&town.escrow()).0;
+        let signature = self.key.sign(document.id(&town.plaza()).0);
+        let order = Signed { document, signature };
+        Submission { order, session: Some(session.clone()), ..it }
     }
 
     /// Send the order, again if need be; gives the job.

@@ -97,6 +97,11 @@ impl Town {
         self.must(key(OWNER).address(), call).await;
     }
 
+    /// Move some of an account's wallet into its balance inside the escrow.
+    pub async fn deposit(&self, account: Address, amount: Amount) {
+        self.must(account, Call::Deposit { token: self.setup.token, account, amount }).await;
+    }
+
     /// Register a provider's key.
     pub async fn register(&self, provider: Address, provider_key: &Key) {
         let digest = authorisation_digest(&self.setup.providers, provider, provider_key.address());

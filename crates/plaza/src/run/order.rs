@@ -181,7 +181,7 @@ fn sign(reached: &Reached, key: &Key, work: Work, max_rate: Rate) -> Prepared {
     };
     let id = order.id(&network.descriptor.plaza_domain());
     let order = Signed { signature: key.sign(id.0), document: order };
-    Prepared { submission: Submission { order, work, salt }, id }
+    Prepared { submission: Submission { order, work, salt, session: None }, id }
 }
 
 fn twice(rate: Rate) -> Rate {

@@ -246,7 +246,7 @@ fn every_order_that_is_none_of_ours_is_refused_with_its_reason() {
         ("another gateway", |it| it.order.gateway = Address::ZERO),
         ("not the one that was ordered", |it| it.wish.os = None),
         ("another token", |it| it.order.token = Address::ZERO),
-        ("sessions", |it| it.order.session = SALT),
+        ("which alone pays in a session", |it| it.order.session = SALT),
         ("no key for receipts", |it| it.order.renter_key = Address::ZERO),
         ("does not serve this renter", |it| {
             it.policy.deny.insert(renter().address());

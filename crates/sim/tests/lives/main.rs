@@ -9,6 +9,7 @@ mod troubles;
 mod gateways;
 mod providers;
 mod renters;
+mod sessions;
 
 mod worlds;
 

@@ -115,6 +115,10 @@ pub(crate) struct RunFlags {
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
 
+    /// Pay in this session, which 'plaza wallet session' granted: the gateway signs
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+
     /// Return as soon as the job is paid for and under way
     #[arg(long)]
     pub(crate) detach: bool,
@@ -307,6 +311,8 @@ pub(crate) enum WalletCommand {
         #[command(flatten)]
         purse: PurseFlags,
     },
+    /// Let the gateway spend up to a cap while this wallet is away
+    Session(SessionFlags),
     /// Move money from the balance inside the escrow back into the wallet
     Withdraw {
         /// How much, in dollars [default: all]
@@ -314,6 +320,54 @@ pub(crate) enum WalletCommand {
         /// Into whose wallet [default: the own]
         #[arg(long, value_name = "ACCOUNT")]
         to: Option<String>,
+        #[command(flatten)]
+        purse: PurseFlags,
+    },
+}
+
+/// `plaza wallet session`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  plaza wallet deposit 5
+  plaza wallet session --cap 5 --rate 0.50 --for 12h
+  plaza run --session ID --detach -- ./simulate
+  plaza wallet session list
+  plaza wallet session revoke ID
+
+In a session the gateway signs deals for you, from your balance inside the escrow. You can lose at
+most the cap if gateway and provider collude."
+)]
+pub(crate) struct SessionFlags {
+    #[command(subcommand)]
+    pub(crate) command: Option<SessionCommand>,
+
+    /// The most that may be held and spent, in dollars [default: the balance inside the escrow]
+    #[arg(long, value_name = "USD")]
+    pub(crate) cap: Option<String>,
+
+    /// The highest price it may agree to, in dollars per hour [default: any]
+    #[arg(long, value_name = "USD_PER_HOUR")]
+    pub(crate) rate: Option<String>,
+
+    /// How long it holds
+    #[arg(long = "for", value_name = "DURATION", value_parser = span, default_value = "24h")]
+    pub(crate) span: Seconds,
+
+    #[command(flatten)]
+    pub(crate) purse: PurseFlags,
+}
+
+/// What to do with the sessions there are.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// The sessions granted here, and what they have left
+    List,
+    /// Let nothing open in a session any more; open deals end as agreed
+    Revoke {
+        /// The session's id or its first digits
+        id: String,
         #[command(flatten)]
         purse: PurseFlags,
     },

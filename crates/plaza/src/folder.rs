@@ -4,6 +4,7 @@
 //! DATA/
 //!   start.lock              held while a network is being started in the background
 //!   token                   the bearer token of this machine's API
+//!   sessions/ID.json        sessions that wallets here granted
 //!   wallets/NAME.json       encrypted keystores; demo.key is the local network's play-money key
 //!   gateway/                a network of this machine ('plaza up')
 //!     lock, running.json    who runs it, and where it answers
@@ -83,6 +84,11 @@ impl Folder {
     /// The part of the wallets.
     pub(crate) fn wallets(&self) -> PathBuf {
         self.path.join("wallets")
+    }
+
+    /// The part of the sessions that were granted here.
+    pub(crate) fn sessions(&self) -> PathBuf {
+        self.path.join("sessions")
     }
 
     /// The descriptor of the network of this machine.

@@ -20,6 +20,7 @@ mod seller;
 mod away;
 mod coin;
 mod journal;
+mod onchain;
 mod rpc;
 
 mod daemon;
@@ -27,6 +28,7 @@ mod outputs;
 
 mod client;
 mod purse;
+mod session;
 
 mod config;
 

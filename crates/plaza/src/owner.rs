@@ -10,10 +10,11 @@ use crate::{
     command::{ProviderCommand, ProviderFlags},
     config::Config,
     failure::{Doing as _, Failure, Result},
+    onchain::parse_amount,
     run::{dollars, hourly},
     seat, seller,
     voice::table,
-    wallet::{parse_account, parse_amount},
+    wallet::parse_account,
 };
 
 pub(crate) async fn provider(config: &Config, flags: &ProviderFlags) -> Result<()> {

@@ -35,6 +35,7 @@ use crate::{
     failure::{OURS, Result},
     outputs, purse,
     run::{follow::End, order::Prepared, progress::Progress},
+    session,
 };
 
 /// Exit status of a run that was left running.
@@ -64,7 +65,10 @@ async fn attempt(config: &Config, flags: &RunFlags, job: &mut Option<JobId>) -> 
     let reached = daemon::reach(config).await?;
     let progress = Progress::new(config.voice, flags.quiet);
     let key = purse::open(&config.folder, &flags.purse, reached.network.local)?;
-    let Prepared { submission, id } = order::prepare(&reached, &key, flags, &progress).await?;
+    let named = |name: &String| session::named(&config.folder, &reached, &key, name);
+    let session = flags.session.as_ref().map(named).transpose()?;
+    let prepared = order::prepare(&reached, &key, flags, session, &progress).await?;
+    let Prepared { submission, id } = prepared;
     *job = Some(id);
     submit(config, &reached.client, &submission, id).await?;
     progress.submitted(id);

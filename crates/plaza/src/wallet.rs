@@ -3,11 +3,13 @@
 //! Deposits and withdrawals are transactions that the wallet's own key signs here; the gateway only
 //! passes them on to the chain.
 
-use std::{path::Path, sync::Arc};
+mod session;
+
+use std::path::Path;
 
 use primitives::{Address, Amount, Clock as _, Key, Seconds};
 use serde_json::json;
-use settlement::{Call, Evm, Http, Mined, Network, Pace, Sent, Settlement as _};
+use settlement::{Call, Mined};
 
 use crate::{
     clock::SystemClock,
@@ -15,7 +17,9 @@ use crate::{
     config::Config,
     daemon::{self, Reached},
     failure::{Doing as _, Failure, Result},
-    folder, purse, random,
+    folder,
+    onchain::{parse_amount, send},
+    purse, random,
     run::dollars,
     voice::table,
 };
@@ -40,6 +44,7 @@ pub(crate) async fn wallet(config: &Config, command: &WalletCommand) -> Result<(
             };
             balance(config, account).await
         }
+        WalletCommand::Session(flags) => session::session(config, flags).await,
         WalletCommand::Deposit { amount, purse } => deposit(config, amount, purse).await,
         WalletCommand::Withdraw { amount, to, purse } => {
             withdraw(config, amount.as_deref(), to.as_deref(), purse).await
@@ -147,24 +152,6 @@ async fn withdraw(
     let mined = send(&reached, key, call, "withdrawing").await?;
     told(config, &reached, "withdrawn", amount, mined);
     Ok(())
-}
-
-/// An amount of money as typed, in dollars.
-pub(crate) fn parse_amount(text: &str, decimals: u8) -> Result<Amount> {
-    let amount = Amount::from_coins(text, decimals).doing(|| "reading the amount".to_owned())?;
-    if amount == Amount::ZERO { Err(Failure::new("the amount is zero")) } else { Ok(amount) }
-}
-
-async fn send(reached: &Reached, key: Key, call: Call, what: &str) -> Result<Mined> {
-    let doing = || format!("{what} on the chain");
-    let rpc = Http::new(&reached.client.rpc_url()).doing(doing)?;
-    let descriptor = &reached.network.descriptor;
-    let (network, pace) = (Network::of(descriptor), Pace::of(descriptor.profile.depth));
-    let chain = Evm::open(Arc::new(rpc), network, key, pace).await.doing(doing)?;
-    match chain.send(call).await.doing(doing)? {
-        Sent::Done(mined) => Ok(mined),
-        Sent::Refused(refusal) => Err(Failure::new(doing()).because(&refusal)),
-    }
 }
 
 fn told(config: &Config, reached: &Reached, word: &str, amount: Amount, mined: Mined) {

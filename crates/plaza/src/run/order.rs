@@ -4,7 +4,7 @@
 //! and a machine that nobody offers are told before anything is sent.
 
 use market::{
-    Order, Rules, Signed, Work,
+    Order, Rules, Session, Signed, Work,
     document::Kind,
     fact::Submission,
     machine::Dimension,
@@ -43,6 +43,7 @@ pub(crate) async fn prepare(
     reached: &Reached,
     key: &Key,
     flags: &RunFlags,
+    session: Option<Signed<Session>>,
     progress: &Progress,
 ) -> Result<Prepared> {
     let rules = &reached.network.descriptor.profile.market;
@@ -51,10 +52,10 @@ pub(crate) async fn prepare(
         return Err(Failure::new("this cannot be ordered").because(&flaw));
     }
     let budget = budget(flags.max_price.as_deref(), reached)?;
-    let best = affordable(reached, &work, budget, key).await?;
+    let best = affordable(reached, &work, budget, key, session.as_ref()).await?;
     work.inputs = inputs(reached, flags, progress).await?;
     let limit = budget.unwrap_or_else(|| twice(best.rate));
-    Ok(sign(reached, key, work, limit))
+    Ok(sign(reached, key, work, limit, session))
 }
 
 /// The most to pay, as typed.
@@ -111,6 +112,7 @@ async fn affordable(
     work: &Work,
     budget: Option<Rate>,
     key: &Key,
+    session: Option<&Signed<Session>>,
 ) -> Result<Quoted> {
     let token = reached.network.descriptor.contracts.token;
     let inquiry =
@@ -118,6 +120,24 @@ async fn affordable(
     let quote = reached.client.quote(&inquiry).await?;
     let Some(best) = quote.ranked.first() else { return Err(unserved(&quote)) };
     let has = reached.client.balance(key.address()).await?;
+    if session.is_some() && has.escrow < best.hold {
+        let decimals = reached.network.descriptor.contracts.token_decimals;
+        return Err(Failure::new(format!(
+            "a session pays from the escrow alone: {} is to be put aside, and {} is there",
+            dollars(best.hold, decimals),
+            dollars(has.escrow, decimals),
+        ))
+        .advise("move more there: plaza wallet deposit AMOUNT"));
+    }
+    if let Some(session) = session.filter(|session| session.document.cap < best.hold) {
+        let decimals = reached.network.descriptor.contracts.token_decimals;
+        return Err(Failure::new(format!(
+            "{} is to be put aside, and the session's cap is {}",
+            dollars(best.hold, decimals),
+            dollars(session.document.cap, decimals),
+        ))
+        .advise("grant another with a higher --cap, or ask for less time with --timeout"));
+    }
     if has.wallet < best.hold && has.escrow < best.hold {
         let decimals = reached.network.descriptor.contracts.token_decimals;
         return Err(Failure::new(format!(
@@ -160,14 +180,24 @@ async fn inputs(
     store_tree(&tree, &blobs).await.doing(what).map(Some)
 }
 
-fn sign(reached: &Reached, key: &Key, work: Work, max_rate: Rate) -> Prepared {
+fn sign(
+    reached: &Reached,
+    key: &Key,
+    work: Work,
+    max_rate: Rate,
+    session: Option<Signed<Session>>,
+) -> Prepared {
+    let escrow = reached.network.descriptor.escrow_domain();
+    // Nothing dearer opens in the session, whatever the order allows.
+    let within = |most: &Signed<Session>| max_rate.min(most.document.max_rate);
+    let max_rate = session.as_ref().map_or(max_rate, within);
     let network = &reached.network;
     let salt = random::word();
     let now: UnixSeconds = primitives::Clock::now(&SystemClock::new());
     let order = Order {
         renter: key.address(),
         renter_key: network.signer,
-        session: B256::ZERO,
+        session: session.as_ref().map_or(B256::ZERO, |it| it.document.id(&escrow).0),
         token: network.descriptor.contracts.token,
         kind: Kind::Lease,
         resources: salted(salt, &work.wish),
@@ -181,7 +211,7 @@ fn sign(reached: &Reached, key: &Key, work: Work, max_rate: Rate) -> Prepared {
     };
     let id = order.id(&network.descriptor.plaza_domain());
     let order = Signed { signature: key.sign(id.0), document: order };
-    Prepared { submission: Submission { order, work, salt, session: None }, id }
+    Prepared { submission: Submission { order, work, salt, session }, id }
 }
 
 fn twice(rate: Rate) -> Rate {

@@ -13,4 +13,5 @@ mod house;
 mod money;
 mod outcomes;
 mod provider;
+mod sessions;
 mod sharing;

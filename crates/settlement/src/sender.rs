@@ -67,6 +67,8 @@ pub(crate) struct Order {
 enum Seen {
     /// It is in no block.
     Nowhere,
+    /// It was in a block that another one has replaced.
+    Replaced,
     /// It is in a block that could still be taken back.
     Sealed,
     /// It is in a block at the network's depth.
@@ -247,9 +249,10 @@ impl Sender {
                     flight.expire(self.pace.answer, "its block is not at the network's depth yet");
                     self.flights.insert(nonce, flight);
                 }
-                Ok(Seen::Nowhere) => {
+                Ok(seen @ (Seen::Nowhere | Seen::Replaced)) => {
                     // What was in a block and is not any more, its node may not have either.
-                    flight.taken &= !std::mem::take(&mut flight.sealed);
+                    let was_sealed = std::mem::take(&mut flight.sealed);
+                    flight.taken &= !(was_sealed || matches!(seen, Seen::Replaced));
                     if self.resend(nonce, &mut flight).await {
                         self.flights.insert(nonce, flight);
                     }
@@ -285,7 +288,7 @@ impl Sender {
         };
         // A receipt of a block that another one has replaced says nothing.
         let Some(sealed) = sealed.filter(|sealed| sealed.hash == receipt.block_hash()) else {
-            return Ok(Seen::Nowhere);
+            return Ok(Seen::Replaced);
         };
         if !receipt.succeeded() {
             return Ok(Seen::Landed(Landed::Reverted));
@@ -342,7 +345,8 @@ impl Sender {
         }
         let deep = self.node.nonce(account, &self.follower.tag()).await?;
         // It may have been sealed since it was looked for.
-        let by_another = deep > nonce && matches!(self.look_for(flight).await?, Seen::Nowhere);
+        let by_another =
+            deep > nonce && !matches!(self.look_for(flight).await?, Seen::Sealed | Seen::Landed(_));
         Ok(if by_another { Spent::ForGood } else { Spent::Lately })
     }
 

@@ -4,12 +4,13 @@
 //! so and pass over: `npm ci` in `contracts` brings it, `PLAZA_ANVIL` names another.
 
 use std::{
+    collections::HashMap,
     io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -41,6 +42,9 @@ struct Anvil {
 struct Watched {
     http: Http,
     receipts: AtomicU64,
+    /// The receipts found last; while `stale` is set they are told as if nothing had changed.
+    found: Mutex<HashMap<String, Value>>,
+    stale: AtomicBool,
 }
 
 #[async_trait]
@@ -50,11 +54,19 @@ impl Rpc for Watched {
     }
 
     async fn request(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let answer = self.http.request(method, params).await;
-        if method == "eth_getTransactionReceipt" && answer.as_ref().is_ok_and(|it| !it.is_null()) {
-            self.receipts.fetch_add(1, Ordering::SeqCst);
+        let about = params.to_string();
+        let answer = self.http.request(method, params).await?;
+        if method != "eth_getTransactionReceipt" {
+            return Ok(answer);
         }
-        answer
+        let mut found = self.found.lock().unwrap();
+        if !answer.is_null() {
+            self.receipts.fetch_add(1, Ordering::SeqCst);
+            found.insert(about, answer.clone());
+        } else if self.stale.load(Ordering::SeqCst) {
+            return Ok(found.get(&about).cloned().unwrap_or_default());
+        }
+        Ok(answer)
     }
 }
 
@@ -101,7 +113,8 @@ impl Anvil {
         };
         std::thread::spawn(move || said.for_each(drop));
         let http = Http::new(&format!("http://{address}")).unwrap();
-        Some(Self { process, http: Arc::new(Watched { http, receipts: 0.into() }) })
+        let (receipts, found, stale) = Default::default();
+        Some(Self { process, http: Arc::new(Watched { http, receipts, found, stale }) })
     }
 
     async fn ask(&self, method: &str, params: Value) -> Value {
@@ -337,6 +350,41 @@ async fn an_opening_that_the_chain_took_back_before_its_depth_is_sent_again_and_
 }
 
 #[tokio::test]
+async fn a_receipt_of_a_block_that_another_one_has_replaced_is_not_believed() {
+    let Some(net) = Net::new(Depth::Blocks(2), &[]).await else { return };
+    let evm = net.evm(Who::Stranger, patient()).await;
+    let (_, deal, open) = net.deal(&evm, 1).await;
+    let sending = net.sending(&evm, open);
+    net.is_pending().await;
+    net.anvil.seal(1).await;
+    net.was_seen_sealed().await;
+    net.anvil.http.stale.store(true, Ordering::SeqCst);
+    net.anvil.go_another_way(1).await;
+    net.anvil.seal(2).await;
+    // It is sent again although its node tells of it.
+    net.is_pending().await;
+    assert!(!sending.is_finished());
+    net.anvil.http.stale.store(false, Ordering::SeqCst);
+    net.anvil.seal(3).await;
+    let Sent::Done(mined) = sending.await.unwrap() else { panic!("it was refused") };
+    assert_eq!(evm.opening(deal).await.unwrap().map(|it| it.block), Some(mined.block));
+}
+
+#[tokio::test]
+async fn a_network_that_was_set_up_is_there_at_its_depth() {
+    let Some(anvil) = Anvil::start(&[]) else { return };
+    let coins = U256::from(10).pow(U256::from(21));
+    anvil.ask("anvil_setBalance", json!([Who::Owner.address(), coins])).await;
+    let mut plan = plan();
+    plan.profile.depth = Depth::Blocks(5);
+    let (http, owner) = (anvil.http.clone(), Who::Owner.key());
+    let network = anvil.while_sealing(deploy(http.clone(), &owner, &plan)).await.unwrap().network;
+    let token = network.contracts.token;
+    let evm = Evm::open(http, network, owner, patient()).await.unwrap();
+    assert!(evm.admission(token).await.unwrap().listed);
+}
+
+#[tokio::test]
 async fn a_settlement_that_the_chain_took_back_before_its_depth_is_sent_again_and_pays_once() {
     let Some(net) = Net::new(Depth::Blocks(2), &[]).await else { return };
     let evm = net.evm(Who::Stranger, patient()).await;
@@ -412,16 +460,23 @@ async fn a_transaction_that_became_too_cheap_is_replaced_under_its_nonce() {
     let Some(net) = Net::new(Depth::Blocks(0), &[]).await else { return };
     let evm = net.evm(Who::Owner, impatient()).await;
     let first = net.anvil.transactions_of(Who::Owner).await;
-    // Nobody looks at the chain before the fee has risen: the first form is too cheap for it.
     let fee = U256::from(100_000_000_000_u64);
+    // What its newest form offers, where it waits.
+    let offered = async || {
+        let pool = net.anvil.ask("txpool_content", json!([])).await;
+        let first = |it: &Value| it.as_object().and_then(|them| them.values().next().cloned());
+        let waits = first(&pool["pending"]).as_ref().and_then(first);
+        waits.map(|it| serde_json::from_value::<U256>(it["maxFeePerGas"].clone()).unwrap())
+    };
     let sending = net.sending(&evm, net.mint(5));
     net.is_pending().await;
+    assert!(offered().await.is_some_and(|price| price < fee));
     net.anvil.ask("anvil_setNextBlockBaseFeePerGas", json!([fee])).await;
     net.anvil.seal(1).await;
     assert_eq!(net.anvil.transactions_of(Who::Owner).await, first, "no block takes it");
-    let Sent::Done(mined) = net.anvil.while_sealing(sending).await.unwrap() else {
-        panic!("it was refused")
-    };
+    eventually("it pays more", async || offered().await.is_some_and(|price| price > fee)).await;
+    net.anvil.seal(1).await;
+    let Sent::Done(mined) = sending.await.unwrap() else { panic!("it was refused") };
     assert_eq!(net.stranger(&evm).await, 5, "once");
     assert_eq!(net.anvil.transactions_of(Who::Owner).await, first + 1);
     let sealed = net.anvil.ask("eth_getTransactionByHash", json!([mined.tx])).await;

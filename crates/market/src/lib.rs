@@ -28,7 +28,7 @@ pub use document::{Consent, Domain, Kind, Offer, Order, Receipt, Session, Signed
 pub use error::Error;
 pub use escrow::{Slot, State};
 pub use fact::{DealFact, Fact, JobFact, LeaseFact, Record};
-pub use machine::{Machine, Root, Wish};
+pub use machine::{Machine, Root, Wasm, Wish};
 pub use meter::Meter;
 pub use outcome::{Outcome, Verdict};
 pub use rules::Rules;

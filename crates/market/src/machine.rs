@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use primitives::{Address, Digest, Resources};
+use primitives::{Address, Digest, Fuel, Resources};
 use serde::{Deserialize, Serialize};
 
-/// The file tree that a run sees as `/`.
+/// What a run stands on: the file tree that it sees as `/`, or no system at all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Root {
@@ -15,6 +15,33 @@ pub enum Root {
     Host,
     /// An image named by its digest.
     Image(Digest),
+    /// None: the command names a WebAssembly module among the inputs (a WASI command, preview 1).
+    Wasm(Wasm),
+}
+
+/// How a WebAssembly module is to be executed.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Wasm {
+    /// How much fuel it may burn; without, its time is the only limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<Fuel>,
+    /// Whether it comes to the same bytes and the same fuel from the same inputs on every machine.
+    #[serde(default)]
+    pub deterministic: bool,
+}
+
+impl Root {
+    /// Whether `machine` has it, as far as its offer says; which images it has, its bid tells.
+    fn is_on(&self, machine: &Machine) -> bool {
+        match self {
+            Self::Host => machine.host_root,
+            Self::Wasm(_) => machine.wasm,
+            Self::Image(_) => true,
+        }
+    }
 }
 
 /// What a provider has to sell, as its offer states it.
@@ -35,6 +62,9 @@ pub struct Machine {
     pub gpu_models: Option<Vec<String>>,
     /// Whether jobs may run on the host's own system folders.
     pub host_root: bool,
+    /// Whether jobs may be WebAssembly modules.
+    #[serde(default)]
+    pub wasm: bool,
     /// What shuts the work in, by name, such as `namespaces`, `seccomp`, `cgroup`.
     pub isolation: BTreeSet<String>,
 }
@@ -135,7 +165,7 @@ impl Wish {
             (Dimension::Os, named(&self.os, Some(&machine.os))),
             (Dimension::Architecture, named(&self.arch, Some(&machine.arch))),
             (Dimension::Region, named(&self.region, (!region.is_empty()).then_some(region))),
-            (Dimension::Root, self.root != Root::Host || machine.host_root),
+            (Dimension::Root, self.root.is_on(machine)),
             (Dimension::Provider, !self.exclude.contains(&provider)),
         ];
         checks.into_iter().filter(|(_, met)| !met).map(|(dimension, _)| dimension).collect()

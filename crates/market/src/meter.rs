@@ -55,9 +55,9 @@ impl Meter {
     }
 }
 
-fn record(sample: &Sample) -> [u8; 32] {
-    let words = [sample.at_ms, sample.cpu_ms, sample.memory.0, sample.peak.0];
-    let mut bytes = [0; 32];
+fn record(sample: &Sample) -> [u8; 40] {
+    let words = [sample.at_ms, sample.cpu_ms, sample.memory.0, sample.peak.0, sample.fuel.0];
+    let mut bytes = [0; 40];
     for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
         slot.copy_from_slice(&word.to_be_bytes());
     }
@@ -99,10 +99,19 @@ mod tests {
     }
 
     #[test]
-    fn another_sample_gives_another_root() {
-        let mut all = samples(11);
-        let before = Meter::default().extended(&all).root();
-        all[3].cpu_ms += 1;
-        assert_ne!(Meter::default().extended(&all).root(), before);
+    fn another_reading_of_any_kind_gives_another_root() {
+        let changes: [fn(&mut Sample); 5] = [
+            |it| it.at_ms += 1,
+            |it| it.cpu_ms += 1,
+            |it| it.memory.0 += 1,
+            |it| it.peak.0 += 1,
+            |it| it.fuel.0 += 1,
+        ];
+        let before = Meter::default().extended(&samples(11)).root();
+        for change in changes {
+            let mut all = samples(11);
+            change(&mut all[3]);
+            assert_ne!(Meter::default().extended(&all).root(), before);
+        }
     }
 }

@@ -9,8 +9,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, builder::Styles};
 use clap_complete::Shell;
-use market::Wish;
-use primitives::{Address, Bytes, Millicores, Resources, Seconds, parse_bytes, parse_seconds};
+use market::{Root, Wasm, Wish};
+use primitives::{
+    Address, Bytes, Fuel, Millicores, Resources, Seconds, parse_bytes, parse_seconds,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -80,6 +82,7 @@ pub(crate) enum Command {
   plaza run --input words.txt -- sort words.txt
   plaza run --input src --output build --cpus 2 --memory 2G -- sh -c 'make -C src && cp src/app out/'
   plaza run --max-price 0.20 --timeout 30m --json -- ./simulate
+  plaza run --wasm -- ./tool.wasm ARGUMENTS        a WebAssembly module of this machine (WASI preview 1)
   plaza run --detach -- sleep 600          (then: plaza job logs --follow JOB)
 
 Inputs appear in the working folder under their own names; what the command writes under ./out
@@ -225,6 +228,18 @@ pub(crate) struct WishFlags {
     /// The account of a provider that is not to have the job; may be given several times
     #[arg(long, value_name = "ACCOUNT")]
     exclude: Vec<Address>,
+
+    /// The command is a WebAssembly module: a file of this machine, or a path among the inputs
+    #[arg(long)]
+    pub(crate) wasm: bool,
+
+    /// The most fuel a module may burn, about one for each instruction [default: the time is the limit]
+    #[arg(long, value_name = "N", requires = "wasm")]
+    fuel: Option<u64>,
+
+    /// A module comes to the same bytes and the same fuel on every machine: no real clock or randomness
+    #[arg(long, requires = "wasm")]
+    deterministic: bool,
 }
 
 impl WishFlags {
@@ -234,8 +249,14 @@ impl WishFlags {
         Wish {
             gpu_model: self.gpu_model.clone(),
             exclude: self.exclude.iter().copied().collect(),
+            root: self.root(),
             ..Wish::of(resources)
         }
+    }
+
+    fn root(&self) -> Root {
+        let Self { wasm, fuel, deterministic, .. } = *self;
+        if wasm { Root::Wasm(Wasm { fuel: fuel.map(Fuel), deterministic }) } else { Root::Host }
     }
 }
 

@@ -149,7 +149,8 @@ fn graphics(found: &Graphics) -> Check {
 }
 
 async fn walls(config: &Config) -> Vec<Check> {
-    let runtime = Native::new(Shim::this_binary([seller::SHIM]));
+    let modules = config.folder.provider().join("modules");
+    let runtime = Native::new(Shim::this_binary([seller::SHIM]), modules);
     let scratch = config.folder.path().join("doctor.run");
     let isolation = match runtime.probe(&scratch).await {
         Ok(isolation) => isolation,
@@ -172,7 +173,12 @@ async fn walls(config: &Config) -> Vec<Check> {
             "give rights over a cgroup: be root, or run under 'systemd-run --user --scope -p Delegate=yes'",
         )
     };
-    vec![pass("sandbox", names), sharing]
+    let wasm = if isolation.wasm {
+        pass("wasm", "modules can be compiled and executed")
+    } else {
+        less("wasm", "modules cannot be executed here", "other work can; nothing to do")
+    };
+    vec![pass("sandbox", names), sharing, wasm]
 }
 
 async fn network(config: &Config) -> Check {

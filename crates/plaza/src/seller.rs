@@ -125,7 +125,7 @@ pub(crate) async fn open(config: &Config, joining: Joining<'_>) -> Result<Shop> 
     let policy = keep_policy(&place, policy, descriptor.contracts.token_decimals)?;
     let runs = place.join("runs");
     folder::make(&runs)?;
-    let runtime = Native::new(Shim::this_binary([SHIM]));
+    let runtime = Native::new(Shim::this_binary([SHIM]), place.join("modules"));
     let (machine, graphics) = machine(&runtime, &place, &policy).await?;
     let runtime = runtime.with_graphics(graphics);
 

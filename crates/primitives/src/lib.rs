@@ -23,6 +23,6 @@ pub use digest::{Digest, Hasher};
 pub use id::{DealId, Epoch, JobId, PeerId, SessionId, TaskIndex};
 pub use key::{Key, KeyError, Signature};
 pub use merkle::{Root, merkle_join, merkle_leaf, merkle_root};
-pub use resources::{Bytes, Millicores, Resources, Sample, Usage};
+pub use resources::{Bytes, Fuel, Millicores, Resources, Sample, Usage};
 pub use text::{ParseError, format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use time::{Clock, Seconds, UnixSeconds};

@@ -20,6 +20,14 @@ pub struct Millicores(pub u64);
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
+/// Units of work of a WebAssembly module, about one for each instruction that it executes: the same
+/// count for the same work on every machine.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Fuel(pub u64);
+
 /// A bundle of machine that is reserved, priced and enforced as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resources {
@@ -44,6 +52,9 @@ pub struct Sample {
     pub memory: Bytes,
     /// Most memory in use so far.
     pub peak: Bytes,
+    /// Cumulative fuel of a WebAssembly module; zero for work of any other kind.
+    #[serde(default)]
+    pub fuel: Fuel,
 }
 
 /// What a whole run used.

@@ -13,7 +13,7 @@
 use market::{
     Domain, Offer, Rules, Terms,
     document::{Kind, terms_spec},
-    machine::{Dimension, Root},
+    machine::Dimension,
     message::BidRequest,
     quote::bundle_rate,
     work::salted,
@@ -23,7 +23,7 @@ use primitives::{
 };
 use scheduler::{Busy, Calendar, Reservation};
 
-use crate::policy::Policy;
+use crate::{policy::Policy, root::served};
 
 /// What a provider stands on when it bids.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +154,7 @@ fn objection(request: &BidRequest, standing: &Standing<'_>, job: JobId) -> Optio
         ),
         ("the order is to be paid in another token", order.token == offer.token),
         ("the order is not for a lease", order.kind == Kind::Lease),
-        ("this provider runs no images", request.wish.root == Root::Host),
+        ("this provider runs no images", served(&request.wish.root).is_some()),
         ("the order names no key for receipts", order.renter_key != Address::ZERO),
         ("this provider does not serve this renter", policy.serves(order.renter)),
         ("the time limit is zero", order.time_limit.0 > 0),

@@ -43,6 +43,7 @@ mod print;
 
 mod inputs;
 mod outside;
+mod root;
 mod terminal;
 
 mod line;

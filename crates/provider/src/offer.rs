@@ -38,6 +38,7 @@ pub fn for_sale(survey: &Survey, isolation: &Isolation, policy: &Policy) -> Resu
         cpu_model: said(&survey.processor.model),
         gpu_models: survey.graphics.cards.value().map(|_| models(survey, &resources)),
         host_root: true,
+        wasm: isolation.wasm,
         isolation: walls(isolation),
     })
 }
@@ -120,6 +121,7 @@ mod tests {
             memory: Wall::Kernel,
             processes: Wall::Kernel,
             disk: Wall::Watched,
+            wasm: true,
             accounting: true,
             freezer: true,
         }

@@ -23,6 +23,7 @@ use crate::{
     inputs,
     line::Stride,
     outside,
+    root::served,
     terminal::{self, End, told, words},
     world::Workshop,
 };
@@ -102,7 +103,11 @@ async fn begin(shop: &Workshop, it: &Leased) -> Result<Begun, Error> {
         return never(End::our_fault("too-late", cause, "order again"));
     }
     let Some(spec) = spec(it) else {
-        let ending = words("no-image", "this provider runs no images", "order with the host root");
+        let ending = words(
+            "no-image",
+            "this provider runs no images",
+            "order with the host root, or a WebAssembly module",
+        );
         return never(End::unstarted(Outcome::Failed, 125, ending));
     };
     if let Some(end) = inputs::place(shop, &it.agreement, work, &folder).await? {
@@ -126,7 +131,12 @@ async fn begin(shop: &Workshop, it: &Leased) -> Result<Begun, Error> {
 fn spec(it: &Leased) -> Option<Spec> {
     let work = &it.assignment.work;
     let (program, arguments) = work.command.split_first()?;
-    let reserved = it.agreement.resources;
+    // A module gets what was wished, also where the whole machine had to be reserved for it: it runs
+    // out of memory at the same point on every machine.
+    let reserved = match work.wish.root {
+        Root::Wasm(_) => work.wish.resources,
+        Root::Host | Root::Image(_) => it.agreement.resources,
+    };
     let disk = if reserved.disk == Bytes(0) { work.output_limit } else { reserved.disk };
     let limits = Limits {
         resources: Resources { disk: at_least_one(disk), ..reserved },
@@ -137,11 +147,11 @@ fn spec(it: &Leased) -> Option<Spec> {
         log: work.output_limit,
         ..Limits::default()
     };
-    (work.wish.root == Root::Host).then(|| Spec {
+    Some(Spec {
         program: program.clone(),
         arguments: arguments.to_vec(),
         environment: work.env.clone(),
-        root: sandbox::Root::Host,
+        root: served(&work.wish.root)?,
         limits,
     })
 }

@@ -1,7 +1,7 @@
 //! Samples in a chain: each carries the digest over itself and everything before it.
 //!
-//! Upon a sample: head' = SHA-256(head || at_ms || cpu_ms || memory || peak), numbers as eight
-//! bytes, most significant first; the first head is 32 zero bytes. Whoever holds an earlier head
+//! Upon a sample: head' = SHA-256(head || at_ms || cpu_ms || memory || peak || fuel), numbers as
+//! eight bytes, most significant first; the first head is 32 zero bytes. Whoever holds an earlier head
 //! and the samples since can check that nothing before was changed.
 
 use primitives::{Digest, Sample};
@@ -29,9 +29,10 @@ pub struct Beat {
 impl Chain {
     /// The chain with one sample more, and the link as it is stored.
     pub fn extend(self, sample: Sample) -> (Self, Beat) {
-        let mut bytes = Vec::with_capacity(64);
+        let Sample { at_ms, cpu_ms, memory, peak, fuel } = sample;
+        let mut bytes = Vec::with_capacity(72);
         bytes.extend_from_slice(&self.head.0);
-        for number in [sample.at_ms, sample.cpu_ms, sample.memory.0, sample.peak.0] {
+        for number in [at_ms, cpu_ms, memory.0, peak.0, fuel.0] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
         let head = Digest::of(&bytes);

@@ -35,7 +35,7 @@ impl Shim {
 
 impl Native {
     /// A runtime that refuses.
-    pub fn new(_shim: Shim) -> Self {
+    pub fn new(_shim: Shim, _modules: impl Into<PathBuf>) -> Self {
         Self
     }
 

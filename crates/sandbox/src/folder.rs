@@ -1,6 +1,6 @@
 //! The run folder: what lies where, and how records are written so that they survive.
 //!
-//! `spec.json` (by [`crate::Runtime::prepare`]), then by the shim: `lock` (held while it lives),
+//! `spec.json` and for a module `code` (by [`crate::Runtime::prepare`]), then by the shim: `lock` (held while it lives),
 //! `control` (a FIFO), `state.json`, `isolation.json`, `cgroups.json`, `samples`, `stdout`,
 //! `stderr`, `exit.json`. `work` is what the job sees as `/work`; `root` stays empty outside.
 
@@ -64,6 +64,16 @@ impl Folder {
     /// The exit record.
     pub fn exit(&self) -> PathBuf {
         self.0.join("exit.json")
+    }
+
+    /// The compiled code of a module.
+    pub(crate) fn code(&self) -> PathBuf {
+        self.0.join("code")
+    }
+
+    /// The run folder in which a module is compiled, while it is.
+    pub(crate) fn making(&self) -> PathBuf {
+        self.0.join("making")
     }
 
     pub(crate) fn spec(&self) -> PathBuf {

@@ -37,6 +37,9 @@ pub struct Isolation {
     pub disk: Wall,
     /// Whether processor time and memory are counted by the kernel for the run as a whole.
     pub accounting: bool,
+    /// Whether WebAssembly modules can be compiled and executed.
+    #[serde(default)]
+    pub wasm: bool,
     /// Whether a pause is the kernel's freezer (else stop signals).
     pub freezer: bool,
 }

@@ -7,6 +7,9 @@
 //! shim over one pipe, waits for everything that ends inside, and ends with the program; the kernel
 //! then kills what is left. When the shim dies, the kernel kills the child and so all.
 //!
+//! A module has no program to start: the forked process itself becomes its executor (`module`), and
+//! the work has begun when the module is loaded.
+//!
 //! In: a [`Plan`], complete before the clone. Out: a [`Jail`] with the [`Word`]s of the child and the
 //! two streams.
 //!
@@ -20,9 +23,14 @@ mod first;
 mod build;
 mod plan;
 
+mod task;
+
+mod module;
+mod program;
+mod setting;
+
 mod filter;
 mod fork;
-mod program;
 mod view;
 mod word;
 
@@ -32,6 +40,7 @@ mod device;
 pub(crate) use build::landlock_abi;
 pub(crate) use device::graphics;
 pub(crate) use launch::{Jail, hear, launch};
+pub(crate) use module::{MADE, REFUSED};
 pub(crate) use plan::Plan;
 pub(crate) use view::{Unstartable, locate};
 pub(crate) use word::{Step, Word};

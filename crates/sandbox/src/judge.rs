@@ -1,10 +1,10 @@
 //! From what was seen when a run ended to what is said about it; pure.
 
-use primitives::{Bytes, Seconds, format_bytes, format_seconds};
+use primitives::{Bytes, Fuel, Seconds, format_bytes, format_seconds};
 
 use crate::{
     outcome::{Ending, Outcome},
-    spec::{Limits, Spec},
+    spec::{EXECUTOR_MEMORY, Limits, Spec},
 };
 
 /// Why the shim ended a run.
@@ -26,10 +26,27 @@ pub(crate) enum Close {
     Torn,
 }
 
+/// What the executor of a WebAssembly module told of its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It ended by itself; memory it asked for in vain, if it did.
+    Exited { refused: Option<Bytes> },
+    /// Its fuel was burnt.
+    OutOfFuel { burnt: Fuel },
+    /// It did what no module may.
+    Trapped { words: String, refused: Option<Bytes> },
+    /// The executor failed.
+    Broken,
+    /// It was told to end, and did.
+    Obeyed,
+}
+
 /// Everything that was seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
     pub(crate) close: Close,
+    /// What the executor told, where there was one.
+    pub(crate) told: Option<Told>,
     /// Why the shim ended it, if it did.
     pub(crate) reason: Option<Reason>,
     /// How often the kernel killed in this run for lack of memory, by its own count.
@@ -51,6 +68,7 @@ const NOTHING_LEFT: Bytes = Bytes::mebi(1);
 pub(crate) fn judge(evidence: &Evidence, limits: &Limits) -> Ending {
     let failed = evidence.close != Close::Exit(0);
     let beyond = evidence.output > limits.output;
+    let of_module = evidence.told.as_ref().filter(|_| failed).and_then(|it| of_module(it, limits));
     match (evidence.reason, evidence.close) {
         (Some(Reason::Stop), _) => stopped(),
         (Some(Reason::Time), _) => timed_out(limits.time),
@@ -60,6 +78,7 @@ pub(crate) fn judge(evidence: &Evidence, limits: &Limits) -> Ending {
             out_of_memory(evidence.peak, limits.resources.memory)
         }
         (Some(Reason::Memory), _) => memory_watched(evidence.peak, limits.resources.memory),
+        (None, _) if let Some(ending) = of_module => ending,
         (None, Close::Signal(FILE_TOO_LARGE)) => {
             disk_full(limits.resources.disk, limits.resources.disk)
         }
@@ -70,6 +89,19 @@ pub(crate) fn judge(evidence: &Evidence, limits: &Limits) -> Ending {
         (None, Close::Signal(KILL)) => killed(),
         (None, Close::Signal(signal)) => signalled(signal),
         (None, Close::Torn) => torn(),
+    }
+}
+
+/// The ending of a module that failed, where its executor knows more than its exit code.
+fn of_module(told: &Told, limits: &Limits) -> Option<Ending> {
+    match told {
+        Told::Exited { refused: Some(asked) } | Told::Trapped { refused: Some(asked), .. } => {
+            Some(module_out_of_memory(*asked, limits.resources.memory))
+        }
+        Told::Exited { refused: None } | Told::Obeyed => None,
+        Told::Trapped { words, refused: None } => Some(trapped(words)),
+        Told::OutOfFuel { burnt } => Some(out_of_fuel(*burnt)),
+        Told::Broken => Some(broken()),
     }
 }
 
@@ -91,6 +123,15 @@ pub(crate) fn not_executable(spec: &Spec, why: &str) -> Ending {
         format!("'{}' cannot be executed: {why}", spec.program),
         "make it executable for this machine (chmod +x), or start it with its interpreter, as in \
          sh script",
+    )
+}
+
+/// The ending of a module whose compilation did not come to an end within the lease.
+pub(crate) fn too_much_to_compile(cause: &str) -> Ending {
+    ending(
+        Outcome::Refused,
+        format!("the module could not be compiled: {cause}"),
+        "order more memory, or make the module smaller",
     )
 }
 
@@ -174,6 +215,43 @@ fn out_of_memory(peak: Bytes, limit: Bytes) -> Ending {
     )
 }
 
+fn module_out_of_memory(asked: Bytes, limit: Bytes) -> Ending {
+    ending(
+        Outcome::OutOfMemory,
+        format!(
+            "the module asked for {} of memory in vain; {} are agreed, {} of them for its executor",
+            format_bytes(asked),
+            format_bytes(limit),
+            format_bytes(EXECUTOR_MEMORY),
+        ),
+        "order more memory or use less",
+    )
+}
+
+fn out_of_fuel(burnt: Fuel) -> Ending {
+    ending(
+        Outcome::OutOfFuel,
+        format!("the module has burnt its {} units of fuel", burnt.0),
+        "order more fuel or split the work",
+    )
+}
+
+fn trapped(words: &str) -> Ending {
+    ending(
+        Outcome::Trapped,
+        format!("the module was stopped: {words}"),
+        "read its stderr for where; this is a fault in the module",
+    )
+}
+
+fn broken() -> Ending {
+    ending(
+        Outcome::SandboxFault,
+        "the executor of the module failed".to_owned(),
+        "run again on another machine; its words are at the end of stderr",
+    )
+}
+
 fn timed_out(limit: Seconds) -> Ending {
     ending(
         Outcome::TimedOut,
@@ -254,6 +332,7 @@ mod tests {
     fn seen(close: Close) -> Evidence {
         Evidence {
             close,
+            told: None,
             reason: None,
             kernel_kills: 0,
             peak: Bytes::mebi(1),
@@ -285,6 +364,29 @@ mod tests {
             assert_eq!(ending.outcome, outcome, "{evidence:?}");
             assert!(!ending.cause.is_empty() && !ending.next.is_empty());
         }
+    }
+
+    #[test]
+    fn what_the_executor_of_a_module_tells_goes_before_its_exit_code_but_not_before_the_shim() {
+        let refused = Some(Bytes::gibi(2));
+        let words = || "unreachable".to_owned();
+        let cases = [
+            (Told::Exited { refused: None }, Outcome::NonZeroExit),
+            (Told::Exited { refused }, Outcome::OutOfMemory),
+            (Told::Trapped { words: words(), refused }, Outcome::OutOfMemory),
+            (Told::Trapped { words: words(), refused: None }, Outcome::Trapped),
+            (Told::OutOfFuel { burnt: Fuel(7) }, Outcome::OutOfFuel),
+            (Told::Broken, Outcome::SandboxFault),
+        ];
+        for (told, outcome) in cases {
+            let evidence = Evidence { told: Some(told), ..seen(Close::Exit(1)) };
+            assert_eq!(judge(&evidence, &Limits::default()).outcome, outcome, "{evidence:?}");
+            let late = Evidence { reason: Some(Reason::Time), ..evidence };
+            assert_eq!(judge(&late, &Limits::default()).outcome, Outcome::TimedOut);
+        }
+        let told = Some(Told::Exited { refused });
+        let coped = Evidence { told, ..seen(Close::Exit(0)) };
+        assert_eq!(judge(&coped, &Limits::default()).outcome, Outcome::Completed);
     }
 
     #[test]

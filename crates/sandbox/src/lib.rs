@@ -8,9 +8,11 @@
 //! its own small process, the **shim**, which outlives the provider; the shim builds the **jail**
 //! and owns the work, its cgroup, its logs and its samples. The run folder is all they share.
 //!
-//! Invariant: a program counts as started only when its `exec` succeeded, and time is counted from
-//! then on the monotonic clock alone; when the shim dies, the work dies with it; what a run left on
-//! the machine, [`Runtime::wipe`] removes.
+//! Work is a native program, or a WebAssembly module (`wasm`), which the jail's own process executes.
+//!
+//! Invariant: work counts as started only when its `exec` succeeded or its module is loaded, and time
+//! is counted from then on the monotonic clock alone; when the shim dies, the work dies with it; what
+//! a run left on the machine, [`Runtime::wipe`] removes.
 //!
 //! Not here: what a second costs (`market`), receipts and deals (`provider`), images (a later room
 //! service); there is no network inside.
@@ -34,6 +36,8 @@ mod disk;
 mod jail;
 #[cfg(target_os = "linux")]
 mod tree;
+#[cfg(target_os = "linux")]
+mod wasm;
 
 mod chain;
 mod error;
@@ -58,4 +62,4 @@ pub use native::{Native, Shim};
 pub use outcome::{Ending, ExitRecord, Outcome};
 pub use runtime::{Output, Phase, Preparation, Prepared, Progress, Run, Runtime, Wiped};
 pub use scripted::{Script, Scripted, Spoken};
-pub use spec::{Limits, Root, Spec};
+pub use spec::{Limits, Root, Spec, Wasm};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use primitives::{Bytes, Digest, Seconds, Usage};
+use primitives::{Bytes, Digest, Fuel, Seconds, Usage};
 use serde::{Deserialize, Serialize};
 
 /// How a run ended. Each has one stable code.
@@ -19,8 +19,13 @@ pub enum Outcome {
     Killed,
     /// The limit of time was reached.
     TimedOut,
-    /// The kernel killed for lack of memory, by its own count.
+    /// The kernel killed for lack of memory, by its own count; or a module failed after it was refused
+    /// memory.
     OutOfMemory,
+    /// A module has burnt all the fuel it was given.
+    OutOfFuel,
+    /// A module did what no module may, such as dividing by zero.
+    Trapped,
     /// More was written under `out` than was agreed.
     OutputLimit,
     /// The work folder outgrew its share of the disk, or the disk itself is full.
@@ -56,7 +61,7 @@ pub struct ExitRecord {
     /// How and why it ended.
     #[serde(flatten)]
     pub ending: Ending,
-    /// The program's exit code, if it exited by itself.
+    /// The program's exit code, if it exited by itself; a module that trapped did not.
     pub exit_code: Option<i32>,
     /// The signal that ended the program, if one did.
     pub signal: Option<i32>,
@@ -70,6 +75,9 @@ pub struct ExitRecord {
     pub cpu_ms: u64,
     /// Most memory in use.
     pub peak: Bytes,
+    /// The fuel that a module has burnt; zero for work of any other kind.
+    #[serde(default)]
+    pub fuel: Fuel,
     /// Sum of file lengths under `out`.
     pub output: Bytes,
     /// Bytes of stdout and stderr that were not kept.
@@ -90,6 +98,8 @@ impl Outcome {
             Self::Killed => "killed",
             Self::TimedOut => "timed-out",
             Self::OutOfMemory => "out-of-memory",
+            Self::OutOfFuel => "out-of-fuel",
+            Self::Trapped => "trapped",
             Self::OutputLimit => "output-limit",
             Self::DiskFull => "disk-full",
             Self::MissingProgram => "missing-program",
@@ -128,14 +138,15 @@ impl ExitRecord {
         Usage { elapsed: Seconds(elapsed), cpu_ms: self.cpu_ms, peak: self.peak }
     }
 
-    /// The exit status a shell would show: the program's own, 128 + signal, 124 for a time-out,
-    /// 126 and 127 for what cannot be executed or found, 125 for everything that is our side's.
+    /// The exit status a shell would show: the program's own, 128 + signal (a trap is an abort), 124
+    /// for the end of time or fuel, 126 and 127 for what cannot be executed or found, 125 for everything that is our side's.
     pub fn exit_status(&self) -> u8 {
         let own = self.exit_code.and_then(|code| u8::try_from(code).ok());
         let signal = self.signal.and_then(|signal| u8::try_from(128 + signal).ok());
         match self.ending.outcome {
             Outcome::Completed => 0,
-            Outcome::TimedOut => 124,
+            Outcome::TimedOut | Outcome::OutOfFuel => 124,
+            Outcome::Trapped => 134,
             Outcome::NotExecutable => 126,
             Outcome::MissingProgram => 127,
             Outcome::Refused | Outcome::SandboxFault | Outcome::Lost => 125,

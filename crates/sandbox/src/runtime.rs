@@ -1,7 +1,7 @@
 //! The seam: how a provider prepares, starts, watches, pauses, stops, finds again and wipes a run.
 //!
-//! Upon `prepare`: the spec is checked and the program found; a refusal is a value and costs
-//! nothing. Upon `start`: the run lives on its own from here. Upon `changed`: look at `progress`
+//! Upon `prepare`: the spec is checked and the program found, a module compiled unless it was before;
+//! a refusal is a value and costs nothing. Upon `start`: the run lives on its own from here. Upon `changed`: look at `progress`
 //! again, nothing else is promised. Upon `adopt`: the same as `start` gave, for a run that a
 //! provider before us started. Upon `wipe`: nothing of the run is left on the machine.
 
@@ -22,7 +22,7 @@ use crate::{
     spec::Spec,
 };
 
-/// Something that can run work shut in: native processes now; WASM, images and virtual machines
+/// Something that can run work shut in: native processes and WebAssembly modules now; virtual machines
 /// join by implementing the same.
 #[async_trait]
 pub trait Runtime: Send + Sync {

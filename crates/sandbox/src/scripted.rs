@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use primitives::{Bytes, Sample};
+use primitives::{Bytes, Fuel, Sample};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -25,7 +25,7 @@ use crate::{
     isolation::{Isolation, Wall},
     outcome::{Ending, ExitRecord, Outcome},
     runtime::{Output, Phase, Preparation, Prepared, Progress, Run, Runtime, Wiped},
-    spec::Spec,
+    spec::{Root, Spec, Wasm},
     stopwatch::Stopwatch,
 };
 
@@ -57,6 +57,8 @@ pub struct Script {
     pub cpu_ms_per_second: u64,
     /// Memory in use all the time.
     pub memory: Bytes,
+    /// Fuel burnt per thousand milliseconds of running time, as far as the spec gives any.
+    pub fuel_per_second: u64,
     /// What it writes to its streams, in order of time.
     pub speech: Vec<Spoken>,
     /// The files under `out` once it has ended.
@@ -74,9 +76,19 @@ impl Default for Script {
             exit_code: Some(0),
             cpu_ms_per_second: 1_000,
             memory: Bytes::mebi(1),
+            fuel_per_second: 0,
             speech: Vec::new(),
             outputs: BTreeMap::new(),
         }
+    }
+}
+
+impl Script {
+    /// Running time at which the fuel that `spec` gives is burnt.
+    fn dry_after(&self, spec: &Spec) -> Option<Duration> {
+        let Root::Wasm(Wasm { fuel: Some(fuel), .. }) = spec.root else { return None };
+        let milliseconds = fuel.0.saturating_mul(1_000).checked_div(self.fuel_per_second)?;
+        Some(Duration::from_millis(milliseconds))
     }
 }
 
@@ -191,8 +203,10 @@ impl Act {
     fn end(&self, script: &Script, spec: &Spec, now: Instant) -> Option<End> {
         let own = script.ends_after.and_then(|after| self.reached(script, after));
         let limit = self.reached(script, spec.limits.time.duration());
+        let dry = script.dry_after(spec).and_then(|after| self.reached(script, after));
         let candidates = [
             (own, script.outcome, script.exit_code),
+            (dry, Outcome::OutOfFuel, None),
             (limit, Outcome::TimedOut, None),
             (self.stopped, Outcome::Stopped, None),
             (self.lost, Outcome::Lost, None),
@@ -239,7 +253,8 @@ impl Play {
         let at_ms = milliseconds(at);
         let memory = self.script.memory;
         let cpu_ms = at_ms.saturating_mul(self.script.cpu_ms_per_second) / 1_000;
-        Sample { at_ms, cpu_ms, memory, peak: memory }
+        let fuel = Fuel(at_ms.saturating_mul(self.script.fuel_per_second) / 1_000);
+        Sample { at_ms, cpu_ms, memory, peak: memory, fuel }
     }
 
     fn said(&self, act: &Act, now: Instant, stream: Stream) -> Vec<u8> {
@@ -274,6 +289,7 @@ impl Play {
             paused_ms: milliseconds(held),
             cpu_ms: last.cpu_ms,
             peak: last.peak,
+            fuel: last.fuel,
             output: Bytes(output),
             log_dropped: Bytes(0),
             samples: chain.length,
@@ -299,8 +315,10 @@ impl Play {
         let elapsed = self.elapsed(act, now).map_or(Duration::ZERO, |(_, elapsed)| elapsed);
         let second = Duration::from_secs(elapsed.as_secs() + 1);
         let running = self.script.speech.iter().map(|spoken| spoken.at);
-        let running =
-            running.chain(self.script.ends_after).chain([second, self.spec.limits.time.duration()]);
+        let running = running
+            .chain(self.script.ends_after)
+            .chain(self.script.dry_after(&self.spec))
+            .chain([second, self.spec.limits.time.duration()]);
         running
             .filter_map(|span| act.reached(&self.script, span))
             .chain([ready])
@@ -338,6 +356,7 @@ impl Runtime for Scripted {
             memory: Wall::Kernel,
             processes: Wall::Kernel,
             disk: Wall::Watched,
+            wasm: true,
             accounting: true,
             freezer: true,
         })

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use primitives::{Bytes, Millicores, Resources, Seconds};
+use primitives::{Bytes, Fuel, Millicores, Resources, Seconds, format_bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Ending, Outcome};
@@ -24,7 +24,7 @@ const SURROUNDINGS: [(&str, &str); 6] = [
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     /// A name looked up in the job's `PATH`, or a path as seen from inside; relative ones start at
-    /// `/work`.
+    /// `/work`. For a module always a path.
     pub program: String,
     /// The arguments after the program's own name.
     pub arguments: Vec<String>,
@@ -44,7 +44,34 @@ pub enum Root {
     Host,
     /// A folder that holds an unpacked image.
     Image(PathBuf),
+    /// Nothing of any system: the program is a WebAssembly module among the inputs (a WASI command,
+    /// preview 1), and the work folder is all it sees.
+    Wasm(Wasm),
 }
+
+/// How a WebAssembly module is to be executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Wasm {
+    /// How much fuel it may burn; `None` leaves it to the limit of time.
+    pub fuel: Option<Fuel>,
+    /// Whether two runs on the same inputs must come to the same bytes and the same fuel, on whatever
+    /// machines: a clock that only the work itself moves, a fixed random stream, one bit pattern for
+    /// what is not a number (which makes floating point slower).
+    pub deterministic: bool,
+}
+
+/// What a shim is to have done inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Task {
+    /// What the spec says.
+    Run,
+    /// The module that the spec names is compiled, into `out/code`.
+    Compile,
+}
+
+/// What of the memory of a lease is kept for the executor of a module.
+pub(crate) const EXECUTOR_MEMORY: Bytes = Bytes::mebi(16);
 
 /// Bounds of a run; each that is set must be more than zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +147,24 @@ impl Spec {
         {
             return refuse(format!("'{name}' cannot name a variable"), "rename the variable");
         }
+        if let Root::Wasm(wasm) = &self.root {
+            if limits.resources.gpus > 0 {
+                return refuse(
+                    "a module cannot be given a graphics processor".to_owned(),
+                    "ask for none",
+                );
+            }
+            if wasm.fuel == Some(Fuel(0)) {
+                return refuse("the limit of fuel is zero".to_owned(), "set it above zero");
+            }
+            if limits.resources.memory <= EXECUTOR_MEMORY {
+                let least = format_bytes(EXECUTOR_MEMORY);
+                return refuse(
+                    format!("the executor of a module takes {least} of memory for itself"),
+                    "order more memory",
+                );
+            }
+        }
         let zero = [
             ("cpu", limits.resources.cpu.0),
             ("memory", limits.resources.memory.0),
@@ -136,9 +181,11 @@ impl Spec {
         }
     }
 
-    /// The environment as the job gets it, in order of name.
+    /// The environment as the job gets it, in order of name; a module gets what the spec says and no
+    /// more.
     pub(crate) fn surroundings(&self) -> BTreeMap<&str, &str> {
-        let mut all: BTreeMap<&str, &str> = SURROUNDINGS.into_iter().collect();
+        let usual = if let Root::Wasm(_) = self.root { &[][..] } else { &SURROUNDINGS };
+        let mut all: BTreeMap<&str, &str> = usual.iter().copied().collect();
         all.extend(self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         all
     }
@@ -148,7 +195,7 @@ impl Spec {
         if self.program.starts_with('/') {
             return vec![self.program.clone()];
         }
-        if self.program.contains('/') {
+        if self.program.contains('/') || matches!(self.root, Root::Wasm(_)) {
             return vec![format!("/work/{}", self.program)];
         }
         let path = self.surroundings().get("PATH").copied().unwrap_or(SEARCH_PATH);
@@ -175,11 +222,25 @@ mod tests {
         assert_eq!(spec.candidates(), ["/work/./tool"]);
     }
 
+    #[test]
+    fn a_module_is_a_path_and_gets_no_variable_it_was_not_given() {
+        let mut spec = Spec::host("tool.wasm", ["-v"]);
+        spec.root = Root::Wasm(Wasm::default());
+        assert_eq!(spec.candidates(), ["/work/tool.wasm"]);
+        assert!(spec.surroundings().is_empty());
+        spec.environment.insert("NAME".to_owned(), "value".to_owned());
+        assert_eq!(spec.surroundings().into_iter().collect::<Vec<_>>(), [("NAME", "value")]);
+    }
+
     type Spoil = fn(&mut Spec);
+
+    fn burning(fuel: u64) -> Root {
+        Root::Wasm(Wasm { fuel: Some(Fuel(fuel)), deterministic: false })
+    }
 
     #[test]
     fn what_can_never_run_is_refused_with_its_cause() {
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 9] = [
             ("no program", |spec| spec.program.clear()),
             ("zero byte", |spec| spec.arguments.push("a\0b".to_owned())),
             ("name a variable", |spec| {
@@ -187,7 +248,18 @@ mod tests {
             }),
             ("limit of memory is zero", |spec| spec.limits.resources.memory = Bytes(0)),
             ("limit of time is zero", |spec| spec.limits.time = Seconds(0)),
-            ("unattended is zero", |spec| spec.limits.unattended = Some(Seconds(0))),
+            ("unattended is zero", |spec| {
+                spec.limits.unattended = Some(Seconds(0));
+            }),
+            ("graphics", |spec| {
+                spec.root = burning(1);
+                spec.limits.resources.gpus = 1;
+            }),
+            ("limit of fuel is zero", |spec| spec.root = burning(0)),
+            ("16 MiB of memory for itself", |spec| {
+                spec.root = burning(1);
+                spec.limits.resources.memory = Bytes::mebi(16);
+            }),
         ];
         assert_eq!(Spec::host("true", [""; 0]).complaint(), None);
         for (words, spoil) in cases {

@@ -201,6 +201,7 @@ fn offer(number: u64) -> Offer {
             cpu_model: None,
             gpu_models: None,
             host_root: true,
+            wasm: true,
             isolation: BTreeSet::new(),
         },
         rate: Rate::per_hour(u128::from(100_000 + number * 7_919 % 5_000_000)).unwrap_or_default(),

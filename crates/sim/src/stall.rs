@@ -45,6 +45,7 @@ pub fn machine() -> Machine {
         cpu_model: None,
         gpu_models: None,
         host_root: true,
+        wasm: true,
         isolation: Default::default(),
     }
 }

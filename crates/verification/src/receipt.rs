@@ -143,6 +143,7 @@ pub fn in_order(samples: &[Sample]) -> bool {
         pair[0].at_ms <= pair[1].at_ms
             && pair[0].cpu_ms <= pair[1].cpu_ms
             && pair[0].peak <= pair[1].peak
+            && pair[0].fuel <= pair[1].fuel
     })
 }
 

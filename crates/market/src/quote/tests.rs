@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use primitives::{B256, BasisPoints, Bytes, Millicores, PeerId};
+use primitives::{B256, BasisPoints, Bytes, Fuel, Millicores, PeerId};
 
 use super::*;
+use crate::machine::{Root, Wasm};
 
 const TOKEN: Address = Address::repeat_byte(5);
 const NOW: UnixSeconds = UnixSeconds(100);
@@ -27,6 +28,7 @@ fn offer(cores: u64, dollars: u128) -> Offer {
             cpu_model: None,
             gpu_models: None,
             host_root: true,
+            wasm: true,
             isolation: BTreeSet::new(),
         },
         rate: Rate::per_hour(dollars * 1_000_000).expect("small"),
@@ -136,6 +138,19 @@ fn an_excluded_provider_serves_nobody_who_excludes_it() {
     let answer = ask(&[one, other.clone()], &picky);
     assert_eq!(answer.rejected, [(Dimension::Provider, 1)].into_iter().collect());
     assert_eq!(answer.ranked[0].provider, other.provider);
+}
+
+#[test]
+fn a_module_goes_where_modules_are_executed() {
+    let mut portable = inquiry(1, 1);
+    portable.wish.root = Root::Wasm(Wasm { fuel: Some(Fuel(9)), deterministic: true });
+    let mut one = offer(4, 4);
+    one.machine.wasm = false;
+    let answer = ask(&[one, offer(4, 5)], &portable);
+    assert_eq!(answer.rejected, [(Dimension::Root, 1)].into_iter().collect());
+    assert_eq!(answer.ranked.len(), 1);
+    let text = serde_json::to_value(&portable.wish).expect("plain");
+    assert_eq!(text["root"]["wasm"], serde_json::json!({ "fuel": 9, "deterministic": true }));
 }
 
 #[test]

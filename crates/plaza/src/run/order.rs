@@ -3,6 +3,8 @@
 //! Upon preparing: ask for a quote first, so that a purse that is empty, a budget that is too small
 //! and a machine that nobody offers are told before anything is sent.
 
+use std::path::{Component, PathBuf};
+
 use market::{
     Order, Rules, Session, Signed, Work,
     document::Kind,
@@ -53,7 +55,12 @@ pub(crate) async fn prepare(
     }
     let budget = budget(flags.max_price.as_deref(), reached)?;
     let best = affordable(reached, &work, budget, key, session.as_ref()).await?;
-    work.inputs = inputs(reached, flags, progress).await?;
+    let mut paths = flags.input.clone();
+    if let Some((name, module)) = module(flags) {
+        work.command[0] = name;
+        paths.push(module);
+    }
+    work.inputs = inputs(reached, &paths, progress).await?;
     let limit = budget.unwrap_or_else(|| twice(best.rate));
     Ok(sign(reached, key, work, limit, session))
 }
@@ -155,13 +162,24 @@ async fn affordable(
     Ok(best.clone())
 }
 
+/// A module that is named by its place on this machine: its name among the inputs, and the file. None
+/// where an input brings what the command names.
+fn module(flags: &RunFlags) -> Option<(String, PathBuf)> {
+    let path = PathBuf::from(flags.command.first().filter(|_| flags.wish.wasm)?);
+    let first = path.components().find(|it| matches!(it, Component::Normal(_)))?;
+    let is_brought = path.is_relative()
+        && flags.input.iter().any(|it| it.file_name() == Some(first.as_os_str()));
+    let name = path.file_name()?.to_str()?.to_owned();
+    (!is_brought && path.is_file()).then_some((name, path))
+}
+
 /// Send the inputs and name them as one tree.
 async fn inputs(
     reached: &Reached,
-    flags: &RunFlags,
+    paths: &[PathBuf],
     progress: &Progress,
 ) -> Result<Option<Digest>> {
-    if flags.input.is_empty() {
+    if paths.is_empty() {
         return Ok(None);
     }
     let named = |path: &std::path::PathBuf| {
@@ -172,8 +190,8 @@ async fn inputs(
         let given = path.file_name().map_or(real.as_path(), |_| path.as_path());
         Source::named(given).doing(what).map(|source| source.read_at(&real))
     };
-    let sources = flags.input.iter().map(named).collect::<Result<Vec<_>>>()?;
-    progress.sending(&flags.input);
+    let sources = paths.iter().map(named).collect::<Result<Vec<_>>>()?;
+    progress.sending(paths);
     let blobs = RemoteBlobs(reached.client.clone());
     let what = || "sending the inputs".to_owned();
     let tree = pack(&sources, &blobs, &INPUTS).await.doing(what)?;

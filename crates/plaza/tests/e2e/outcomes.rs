@@ -43,6 +43,41 @@ fn a_job_beyond_its_time_limit_is_124_and_keeps_what_it_printed() {
 }
 
 #[test]
+fn a_module_of_this_machine_is_sent_along_and_executed() {
+    let Some(house) = House::up() else { return };
+    let hello = r#"(module
+        (import "wasi_snapshot_preview1" "fd_write"
+            (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+        (func (export "_start")
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)))
+            (call $exit (i32.const 3))))"#;
+    let endless = r#"(module (func (export "_start") (loop $on (br $on))))"#;
+    let place = |name: &str, bytes: &[u8]| {
+        let path = house.path(name);
+        std::fs::write(&path, bytes).expect("a file can be written");
+        path
+    };
+    let module = |name: &str, text| place(name, &wat::parse_str(text).expect("a module"));
+    let hello = module("hello.wasm", hello);
+    let (came, bill) = house.run(&["--wasm"], &[text(&hello)]);
+    assert_eq!(came.code(), 3, "{came:?}");
+    assert!(came.stdout.starts_with("hello\n"), "{came:?}");
+    assert!(units(&bill["charge"]) > 0, "{bill}");
+    let endless = module("endless.wasm", endless);
+    let flags = ["--wasm", "--deterministic", "--fuel", "1000000", "--input", text(&endless)];
+    let (came, _) = house.run(&flags, &["endless.wasm"]);
+    assert_eq!(came.code(), 124, "{came:?}");
+    assert!(came.stderr.contains("out-of-fuel"), "{came:?}");
+    let garbage = place("garbage.wasm", b"no module");
+    let (came, bill) = house.run(&["--wasm"], &[text(&garbage)]);
+    assert_eq!(came.code(), 126, "{came:?}");
+    assert_eq!(units(&bill["charge"]), 0, "{bill}");
+}
+
+#[test]
 fn output_beyond_its_limit_ends_the_job_and_says_so() {
     let Some(house) = House::up() else { return };
     let write = "head -c 1000000 /dev/zero > out/large; sleep 600";

@@ -1,6 +1,6 @@
 //! Which orders get a bid, on what terms.
 
-use market::{Machine, Order, Signed, Wish, message::check_bid};
+use market::{Machine, Order, Root, Signed, Wasm, Wish, message::check_bid};
 use primitives::{Bytes, Key, Millicores, PeerId, Seconds};
 
 use super::*;
@@ -43,6 +43,7 @@ impl Case {
             cpu_model: None,
             gpu_models: Some(Vec::new()),
             host_root: true,
+            wasm: true,
             isolation: Default::default(),
         };
         let wish = Wish { os: Some("linux".into()), ..Wish::of(resources(2, 16)) };
@@ -241,7 +242,7 @@ fn no_more_leases_than_the_owner_allows() {
 
 #[test]
 fn every_order_that_is_none_of_ours_is_refused_with_its_reason() {
-    let cases: [(&str, Spoil); 15] = [
+    let cases: [(&str, Spoil); 16] = [
         ("has expired", |it| it.order.expiry = NOW),
         ("another gateway", |it| it.order.gateway = Address::ZERO),
         ("not the one that was ordered", |it| it.wish.os = None),
@@ -258,6 +259,11 @@ fn every_order_that_is_none_of_ours_is_refused_with_its_reason() {
         ("to be put aside", |it| it.funds = [Amount::new(2_159_999).expect("small"); 2]),
         ("no images", |it| {
             it.wish.root = Root::Image(Digest::of(b"image"));
+            it.order.resources = salted(SALT, &it.wish);
+        }),
+        ("not the file tree", |it| {
+            it.offer.machine.wasm = false;
+            it.wish.root = Root::Wasm(Wasm::default());
             it.order.resources = salted(SALT, &it.wish);
         }),
         ("excludes this provider", |it| {

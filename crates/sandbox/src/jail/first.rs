@@ -100,25 +100,18 @@ fn live(plan: &Plan, words: BorrowedFd<'_>, go: BorrowedFd<'_>) -> Result<(), (S
     Ok(())
 }
 
-/// Fork and become the program in the child; returns when its `exec` has succeeded.
+/// Fork and become the program in the child; returns when it has begun: its `exec` has succeeded, or
+/// its module is loaded.
 fn start(plan: &Plan, words: BorrowedFd<'_>) -> Result<Pid, (Step, Errno)> {
     let (verdict, verdict_end) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|errno| (Step::Fork, errno))?;
-    // SAFETY: this process has one thread, and the child makes system calls only.
+    // SAFETY: this process has one thread, so the child may go on using memory; it never returns.
     let forked = unsafe { fork(0) }.map_err(|error| (Step::Fork, errno_of(&error)))?;
-    let Some(program) = forked else {
-        let number = plan.program.exec().raw_os_error().unwrap_or(libc::EIO);
-        // SAFETY: a write of four bytes that live on the stack, and the end of this process.
-        unsafe {
-            let bytes = number.to_ne_bytes();
-            libc::write(verdict_end.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
-            libc::_exit(127)
-        }
-    };
+    let Some(program) = forked else { plan.task.perform(verdict_end) };
     drop(verdict_end);
     let mut bytes = [0; 4];
     if let Ok(4) = rustix::io::read(&verdict, &mut bytes) {
-        return Err((Step::Exec, Errno::from_raw_os_error(i32::from_ne_bytes(bytes))));
+        return Err((plan.task.step(), Errno::from_raw_os_error(i32::from_ne_bytes(bytes))));
     }
     say(words, Word::Started { at: monotonic() });
     // From here on the streams belong to the job alone: they end when it does.

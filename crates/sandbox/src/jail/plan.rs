@@ -8,15 +8,22 @@ use seccompiler::BpfProgram;
 use super::{
     device::{self, Device},
     filter,
+    module::Module,
     program::Program,
+    setting::Setting,
+    task::{Task, What},
     view::View,
 };
-use crate::{folder::Folder, spec::Spec};
+use crate::{
+    folder::Folder,
+    spec::{self, Root, Spec},
+    wasm::Account,
+};
 
 /// Everything the child needs, made before it exists.
 pub(crate) struct Plan {
     pub(super) view: View,
-    pub(super) program: Program,
+    pub(super) task: Task,
     pub(super) filter: BpfProgram,
     pub(super) devices: Vec<Device>,
     pub(super) work: PathBuf,
@@ -29,18 +36,29 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Work out the jail for `spec` with some devices beside the usual ones; `bounded` says that a
-    /// cgroup bounds its memory.
+    /// Work out the jail for `task` with `spec` and some devices beside the usual ones; `bounded` says
+    /// that a cgroup bounds its memory. A module keeps its `account`.
     pub(crate) fn new(
         spec: &Spec,
+        task: spec::Task,
         folder: &Folder,
         own_user: Option<u32>,
         bounded: bool,
         devices: Vec<Device>,
+        account: &'static Account,
     ) -> io::Result<Self> {
+        let what = match (&spec.root, task) {
+            (Root::Wasm(wasm), spec::Task::Run) => {
+                What::Module(Module::to_execute(spec, *wasm, account))
+            }
+            (Root::Wasm(wasm), spec::Task::Compile) => {
+                What::Module(Module::to_compile(spec, *wasm))
+            }
+            (Root::Host | Root::Image(_), _) => What::Program(Program::new(spec)?),
+        };
         Ok(Self {
-            view: View::of(&spec.root)?,
-            program: Program::new(spec, bounded)?,
+            view: View::of(&spec.root, &folder.code())?,
+            task: Task { setting: Setting::new(spec, bounded), what },
             filter: filter::program().map_err(io::Error::other)?,
             devices: device::usual().into_iter().chain(devices).collect(),
             work: folder.work(),

@@ -1,5 +1,6 @@
 //! What a job sees as `/`: for a host root the system folders and a generated `/etc`, for an image
-//! what the image holds.
+//! what the image holds, for a module
+//! nothing but its own code.
 
 use std::{
     fs,
@@ -46,6 +47,9 @@ const SHIPPED_PREFIX: &str = "java-";
 /// Names at the root that are ours, whatever an image holds.
 const OURS: [&str; 5] = ["dev", "proc", "sys", "tmp", "work"];
 
+/// Where the compiled code of a module lies inside, below the root.
+pub(super) const CODE: &str = "code";
+
 /// The plan of a root folder.
 pub(super) struct View {
     pub(super) shown: Vec<Shown>,
@@ -71,8 +75,13 @@ pub(super) enum Thing {
 }
 
 impl View {
-    pub(super) fn of(root: &Root) -> io::Result<Self> {
+    /// What is seen with `root`; of a module, its `code` alone.
+    pub(super) fn of(root: &Root, code: &Path) -> io::Result<Self> {
         match root {
+            Root::Wasm(_) => {
+                let shown = show(code, CODE)?.into_iter().collect();
+                Ok(Self { shown, texts: Vec::new() })
+            }
             Root::Host => host(),
             Root::Image(folder) => image(folder),
         }
@@ -175,6 +184,7 @@ fn examine(root: &Root, work: &Path, candidate: &str) -> Result<(), Unstartable>
         (Some(rest), _) => (work, rest),
         (None, Root::Host) => (Path::new("/"), candidate),
         (None, Root::Image(folder)) => (folder.as_path(), candidate),
+        (None, Root::Wasm(_)) => return Err(Unstartable::Missing),
     };
     let program = match open_beneath(base, rest) {
         Ok(program) => program,
@@ -190,6 +200,8 @@ fn examine(root: &Root, work: &Path, candidate: &str) -> Result<(), Unstartable>
         Ok(metadata) if !metadata.is_file() => {
             Err(Unstartable::NotExecutable("it is not a plain file"))
         }
+        // A module is read, not executed.
+        Ok(_) if matches!(root, Root::Wasm(_)) => Ok(()),
         Ok(metadata) if metadata.mode() & 0o111 == 0 => {
             Err(Unstartable::NotExecutable("it lacks the right to be executed"))
         }

@@ -65,6 +65,7 @@ steps! {
     Filter = "installing the list of system calls",
     Fork = "starting a process",
     Exec = "executing the program",
+    Load = "loading the compiled module",
 }
 
 impl Word {

@@ -265,6 +265,7 @@ fn lose(folder: &Folder, started: bool) -> Result<ExitRecord, Error> {
         paused_ms: 0,
         cpu_ms: last.cpu_ms,
         peak: last.peak,
+        fuel: last.fuel,
         output: disk::measure(&folder.out(), Bytes(u64::MAX)).length,
         log_dropped: Bytes(0),
         samples: end.chain.length,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use primitives::Bytes;
+use primitives::{Bytes, Fuel};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::OFlags,
@@ -28,11 +28,12 @@ use crate::{
     disk,
     folder::{Durability, Folder, Stream, write_record},
     jail::{self, Jail, Plan, Step, Word},
-    judge::{Close, Evidence, Reason, jail_failed, judge, missing, not_executable},
+    judge::{Close, Evidence, Reason, Told, jail_failed, judge, missing, not_executable},
     outcome::{Ending, ExitRecord},
     spec::Spec,
     stopwatch::{Stopwatch, monotonic},
     tree,
+    wasm::Account,
 };
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -76,6 +77,7 @@ struct Keeper<'a> {
     control: File,
     logs: [Log; 2],
     journal: Journal,
+    account: &'static Account,
     meter: Meter,
     watch: Option<Stopwatch>,
     /// Told to hold, perhaps before there was anything to hold.
@@ -92,17 +94,20 @@ impl<'a> Keeper<'a> {
     fn start(folder: &'a Folder, ticket: &'a Ticket) -> Result<Self, (Step, io::Error)> {
         let planning = |error: io::Error| (Step::Plan, error);
         let spec = &ticket.spec;
+        // Shared with what is forked from here on, for as long as this process lives.
+        let account: &'static Account = Box::leak(Box::new(Account::open().map_err(planning)?));
         let control = open_control(folder).map_err(planning)?;
         let wanted = usize::try_from(spec.limits.resources.gpus).unwrap_or(usize::MAX);
         let graphics = Claim::take(&ticket.graphics, wanted).map_err(planning)?;
         let mut cgroup = Cgroup::create(&cgroup_name(folder));
         cgroup.limit(&spec.limits.resources, spec.limits.processes + 1);
-        let started = Self::launch(folder, ticket, &graphics, &cgroup);
+        let started = Self::launch(folder, ticket, &graphics, &cgroup, account);
         let (jail, logs, journal) = started.inspect_err(|_| cgroup.remove())?;
         Ok(Self {
             folder,
             spec,
-            meter: Meter::new(jail.first),
+            account,
+            meter: Meter::new(jail.first, account),
             jail,
             _graphics: graphics,
             cgroup,
@@ -129,14 +134,16 @@ impl<'a> Keeper<'a> {
         ticket: &Ticket,
         graphics: &Claim,
         cgroup: &Cgroup,
+        account: &'static Account,
     ) -> Result<(Jail, [Log; 2], Journal), (Step, io::Error)> {
         let planning = |error: io::Error| (Step::Plan, error);
-        let Ticket { spec, own_user, graphics: all } = ticket;
+        let Ticket { spec, task, own_user, graphics: all } = ticket;
         note(folder, cgroup, *own_user).map_err(planning)?;
         let journal = Journal::open(&folder.samples()).map_err(planning)?;
         let kinds = fs::read_to_string("/proc/devices").unwrap_or_default();
         let devices = jail::graphics(all.devices(), graphics.nodes(), &kinds);
-        let plan = Plan::new(spec, folder, *own_user, cgroup.limits_memory(), devices);
+        let bounded = cgroup.limits_memory();
+        let plan = Plan::new(spec, *task, folder, *own_user, bounded, devices, account);
         let plan = plan.map_err(planning)?;
         let mut jail = jail::launch(&plan, |first| cgroup.join(first))?;
         let mut log = |stream| {
@@ -407,8 +414,11 @@ impl<'a> Keeper<'a> {
         let limits = &self.spec.limits;
         let content = disk::measure(&self.folder.out(), Bytes(u64::MAX));
         let close = self.close.unwrap_or(Close::Torn);
+        let told = self.account.told();
+        let ended_itself = matches!(told, None | Some(Told::Exited { .. }));
         let ending = self.ending(&Evidence {
             close,
+            told,
             reason: self.reason,
             kernel_kills: self.cgroup.kernel_kills(),
             peak: last.peak,
@@ -425,7 +435,7 @@ impl<'a> Keeper<'a> {
         Ok(ExitRecord {
             ending,
             exit_code: match close {
-                Close::Exit(code) if self.watch.is_some() => Some(code),
+                Close::Exit(code) if self.watch.is_some() && ended_itself => Some(code),
                 _ => None,
             },
             signal: match close {
@@ -437,6 +447,7 @@ impl<'a> Keeper<'a> {
             paused_ms: milliseconds(paused),
             cpu_ms: last.cpu_ms,
             peak: last.peak,
+            fuel: last.fuel,
             output: content.length,
             log_dropped: Bytes(self.logs.iter().map(Log::dropped).sum()),
             samples: chain.length,
@@ -470,6 +481,7 @@ fn never_started(ending: Ending) -> ExitRecord {
         paused_ms: 0,
         cpu_ms: 0,
         peak: Bytes(0),
+        fuel: Fuel(0),
         output: Bytes(0),
         log_dropped: Bytes(0),
         samples: 0,

@@ -2,21 +2,23 @@
 
 use std::io;
 
-use primitives::{Bytes, Sample};
+use primitives::{Bytes, Fuel, Sample};
 use rustix::process::Pid;
 
-use crate::{cgroup::Cgroup, tree};
+use crate::{cgroup::Cgroup, tree, wasm::Account};
 
 /// Readings of one run that never go back.
 pub(super) struct Meter {
     first: Pid,
+    account: &'static Account,
     cpu_ms: u64,
     peak: Bytes,
+    fuel: Fuel,
 }
 
 impl Meter {
-    pub(super) fn new(first: Pid) -> Self {
-        Self { first, cpu_ms: 0, peak: Bytes(0) }
+    pub(super) fn new(first: Pid, account: &'static Account) -> Self {
+        Self { first, account, cpu_ms: 0, peak: Bytes(0), fuel: Fuel(0) }
     }
 
     /// Read now, `at_ms` after readiness.
@@ -31,7 +33,8 @@ impl Meter {
         );
         self.cpu_ms = self.cpu_ms.max(cpu_ms);
         self.peak = self.peak.max(memory).max(peak.unwrap_or_default());
-        Sample { at_ms, cpu_ms: self.cpu_ms, memory, peak: self.peak }
+        self.fuel = self.fuel.max(self.account.fuel());
+        Sample { at_ms, cpu_ms: self.cpu_ms, memory, peak: self.peak, fuel: self.fuel }
     }
 
     /// Take the kernel's last word on processes that are gone.

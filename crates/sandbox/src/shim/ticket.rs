@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     folder::{Folder, read_record},
     graphics::Graphics,
-    spec::Spec,
+    spec::{Spec, Task},
     stopwatch::Stopwatch,
 };
 
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Ticket {
     pub(crate) spec: Spec,
+    pub(crate) task: Task,
     /// The user of this machine that is the job inside; `None` keeps the shim's own.
     pub(crate) own_user: Option<u32>,
     /// The graphics processors among which the run's are found.

@@ -23,6 +23,8 @@ pub(super) fn note(folder: &Folder, cgroup: &Cgroup, own_user: Option<u32>) -> i
         memory: wall(cgroup.limits_memory(), Wall::PerProcess),
         processes: wall(cgroup.limits_processes(), Wall::PerProcess),
         disk: Wall::Watched,
+        // Nobody knows before one was executed.
+        wasm: false,
         accounting: cgroup.accounts(),
         freezer: cgroup.freezes(),
     };

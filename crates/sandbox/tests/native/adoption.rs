@@ -156,7 +156,8 @@ async fn what_was_never_started_is_not_found() {
     assert!(bench.runtime.adopt(&bench.folder()).await.expect("looked").is_none());
 }
 
-/// Time is never read from a clock that can be set: no source file of ours names one.
+/// Time is never read from a clock that can be set: no source file of ours names one, but the one
+/// that tells modules the time.
 #[test]
 fn no_wall_clock_is_read() {
     let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -164,6 +165,9 @@ fn no_wall_clock_is_read() {
         for entry in fs::read_dir(folder).expect("sources").flatten() {
             if entry.path().is_dir() {
                 folders.push(entry.path());
+                continue;
+            }
+            if entry.path().ends_with("wasm/wasi/clock.rs") {
                 continue;
             }
             let text = fs::read_to_string(entry.path()).unwrap_or_default();

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 /// Longer than any test needs on a machine that is busy with others.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+const MODULES: &str = "modules";
+
 pub(crate) struct Bench {
     pub(crate) runtime: Native,
     pub(crate) scratch: Scratch,
@@ -47,7 +49,13 @@ impl Bench {
 
     fn over(scratch: Scratch) -> Self {
         let shim = Shim { program: env!("CARGO_BIN_EXE_sandbox-shim").into(), arguments: vec![] };
-        Self { runtime: Native::new(shim), scratch }
+        let modules = scratch.path().join(MODULES);
+        Self { runtime: Native::new(shim, modules), scratch }
+    }
+
+    /// Where compiled modules are kept.
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.scratch.path().join(MODULES)
     }
 
     /// One whose machine has graphics processors to give.

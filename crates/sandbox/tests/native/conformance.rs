@@ -8,7 +8,15 @@ use sandbox::{
     Spoken, Stream,
 };
 
-use crate::bench::{Bench, PATIENCE, shell, text, until};
+use crate::{
+    bench::{Bench, PATIENCE, shell, text, until},
+    modules,
+};
+
+/// The two pieces of work that the suite runs: both say `on`; the short one leaves `42` in
+/// `out/answer` and exits with 3, the long one stays until it is stopped. Called before each
+/// preparation, to place what they need.
+type Work<'a> = &'a dyn Fn() -> Spec;
 
 const LONG: &str = "echo on; sleep 98767";
 const SHORT: &str = "echo on; echo 42 >out/answer; exit 3";
@@ -16,12 +24,22 @@ const SHORT: &str = "echo on; echo 42 >out/answer; exit 3";
 #[tokio::test]
 async fn native_processes_conform() {
     let bench = Bench::new();
-    conforms(&bench.runtime, &bench.folder()).await;
+    conforms(&bench.runtime, &bench.folder(), &|| shell(SHORT), &|| shell(LONG)).await;
+}
+
+#[tokio::test]
+async fn modules_conform() {
+    let bench = Bench::new();
+    let short = || modules::module(&bench, modules::SHORT, &[]);
+    let long = || modules::module(&bench, modules::LONG, &[]);
+    conforms(&bench.runtime, &bench.folder(), &short, &long).await;
 }
 
 #[tokio::test]
 async fn scripts_conform() {
-    conforms(&Scripted::new(script), Path::new("/nowhere/run")).await;
+    let runtime = Scripted::new(script);
+    let folder = Path::new("/nowhere/run");
+    conforms(&runtime, folder, &|| shell(SHORT), &|| shell(LONG)).await;
 }
 
 /// What the shell would do.
@@ -39,13 +57,13 @@ fn script(spec: &Spec) -> Script {
     }
 }
 
-async fn conforms(runtime: &dyn Runtime, folder: &Path) {
+async fn conforms(runtime: &dyn Runtime, folder: &Path, short: Work<'_>, long: Work<'_>) {
     let prepare = async |spec: &Spec| match runtime.prepare(spec, folder).await {
         Ok(Preparation::Ready(prepared)) => prepared,
         other => panic!("{other:?}"),
     };
     assert!(runtime.adopt(folder).await.expect("looked").is_none());
-    let mut zero = shell(SHORT);
+    let mut zero = short();
     zero.limits.time = Seconds(0);
     assert!(matches!(
         runtime.prepare(&zero, folder).await,
@@ -53,8 +71,8 @@ async fn conforms(runtime: &dyn Runtime, folder: &Path) {
     ));
 
     // To its own end.
-    prepare(&shell(SHORT)).await;
-    let prepared = prepare(&shell(SHORT)).await;
+    prepare(&short()).await;
+    let prepared = prepare(&short()).await;
     assert!(runtime.adopt(folder).await.expect("looked").is_none());
     let run = runtime.start(prepared.clone()).await.expect("started");
     assert!(matches!(runtime.start(prepared).await, Err(Error::Shim { .. })));
@@ -80,7 +98,7 @@ async fn conforms(runtime: &dyn Runtime, folder: &Path) {
     assert!(runtime.adopt(folder).await.expect("looked").is_none());
 
     // Held, let go, and stopped.
-    let prepared = prepare(&shell(LONG)).await;
+    let prepared = prepare(&long()).await;
     let run = runtime.start(prepared).await.expect("started");
     until(&*run, |progress| progress.stdout == 3).await;
     assert!(matches!(runtime.wipe(folder).await, Err(Error::StillRunning { .. })));
@@ -103,7 +121,7 @@ async fn conforms(runtime: &dyn Runtime, folder: &Path) {
 
     // Left alone it holds itself, whether it was told to or not, and goes on when told.
     let alone = Seconds(1);
-    let mut spec = shell(LONG);
+    let mut spec = long();
     spec.limits.unattended = Some(alone);
     let prepared = prepare(&spec).await;
     let run = runtime.start(prepared).await.expect("started");

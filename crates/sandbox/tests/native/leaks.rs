@@ -4,7 +4,10 @@ use std::{fs, path::Path, process::Command};
 
 use sandbox::{Outcome, Runtime};
 
-use crate::bench::{Bench, mark, processes, shell};
+use crate::{
+    bench::{Bench, mark, processes, shell},
+    modules,
+};
 
 const RUNS: usize = 120;
 
@@ -31,6 +34,9 @@ async fn alone() {
     let (bench, mark) = (Bench::new(), mark());
     let before = Left::now();
     for number in 0..RUNS {
+        if number % 10 == 0 {
+            modules::work(&bench).await;
+        }
         let script = match number % 3 {
             0 => "echo x >out/x".to_owned(),
             1 => format!("sleep {mark} & exit 1"),
@@ -47,6 +53,7 @@ async fn alone() {
     assert_eq!(after.cgroups(&bench.folder()), 0);
     assert_eq!(processes(&mark), [0; 0]);
     assert_eq!(processes(&bench.folder().display().to_string()), [0; 0]);
+    fs::remove_dir_all(bench.modules()).expect("compiled modules");
     assert_eq!(fs::read_dir(bench.scratch.path()).expect("a folder").count(), 0);
     let nothing = bench.runtime.wipe(&bench.folder()).await.expect("wiped");
     assert_eq!(nothing, sandbox::Wiped::default());

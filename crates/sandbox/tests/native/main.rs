@@ -8,5 +8,6 @@ mod conformance;
 mod escapes;
 mod graphics;
 mod leaks;
+mod modules;
 mod outcomes;
 mod unprivileged;

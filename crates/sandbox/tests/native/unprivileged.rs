@@ -11,7 +11,10 @@ use std::{
 use primitives::Bytes;
 use sandbox::{Error, Outcome, Phase, Runtime, Wall};
 
-use crate::bench::{Bench, mark, processes, shell, until};
+use crate::{
+    bench::{Bench, mark, processes, shell, until},
+    modules,
+};
 
 /// Set for the copy of this program that runs as nobody; its value is a folder of its own.
 const NOBODY: &str = "PLAZA_TEST_NOBODY";
@@ -60,7 +63,7 @@ async fn as_nobody() {
         }
         Err(error) => panic!("{error}"),
     };
-    assert!(walls.namespaces && walls.seccomp && !walls.own_user);
+    assert!(walls.namespaces && walls.seccomp && walls.wasm && !walls.own_user);
     assert_eq!(walls.is_shareable(), walls.memory == Wall::Kernel);
 
     bench.place("name", "world");
@@ -97,6 +100,8 @@ async fn as_nobody() {
     assert!(matches!(told, Ok(()) | Err(Error::NotRunning { .. })), "{told:?}");
     bench.finish(&*run).await;
 
+    modules::work(&bench).await;
+
     let run = bench.start(&shell("while :; do echo x; sleep 0.02; done")).await;
     until(&*run, |progress| progress.stdout > 4).await;
     run.pause().await.expect("told");
@@ -110,4 +115,5 @@ async fn as_nobody() {
     let done = bench.finish(&*run).await;
     assert_eq!(done.exit.ending.outcome, Outcome::Stopped);
     assert_eq!(processes(&bench.folder().display().to_string()), [0; 0]);
+    fs::remove_dir_all(bench.modules()).expect("removed");
 }

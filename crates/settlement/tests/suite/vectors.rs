@@ -234,6 +234,7 @@ fn an_offer_s_digest_is_made_by_the_contracts_type() {
             cpu_model: None,
             gpu_models: None,
             host_root: true,
+            wasm: true,
             isolation: ["namespaces".to_owned()].into(),
         },
         rate: Rate::per_hour(120_000).unwrap(),

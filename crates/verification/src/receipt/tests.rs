@@ -49,7 +49,13 @@ fn honest() -> Case {
         nonce: 1,
         spec: B256::ZERO,
     };
-    let samples = vec![Sample { at_ms: 8_900, cpu_ms: 10, memory: Bytes(5), peak: Bytes(6) }];
+    let samples = vec![Sample {
+        at_ms: 8_900,
+        cpu_ms: 10,
+        memory: Bytes(5),
+        peak: Bytes(6),
+        ..Sample::default()
+    }];
     let results = vec![TaskResult {
         task: TaskIndex(0),
         epoch: Epoch(1),

@@ -114,6 +114,7 @@ pub(super) fn machine() -> Machine {
         cpu_model: None,
         gpu_models: Some(Vec::new()),
         host_root: true,
+        wasm: true,
         isolation: Default::default(),
     }
 }

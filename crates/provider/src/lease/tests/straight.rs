@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use market::{
-    Outcome,
+    Outcome, Root, Wasm,
     message::{BidAnswer, CommandAnswer, Phase},
 };
-use primitives::{Amount, Bytes, Digest, Seconds};
+use primitives::{Amount, Bytes, Digest, Fuel, Seconds};
 use sandbox::{Ending, Script, Spoken, Stream};
 use store::{Blobs, MemoryBlobs, Tree, TreeEntry, TreeKind, TreeLimits, TreePath};
 
@@ -291,4 +291,19 @@ async fn damaged_samples_end_the_run_as_the_machines_fault() {
     assert_eq!((receipt.outcome, receipt.amount), (Outcome::ProviderFault, Amount::ZERO));
     assert_eq!(seen.ending.expect("words").code, "lost");
     assert!(hall.gate.all_faults().is_empty(), "{:?}", hall.gate.all_faults());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_ends_when_the_fuel_that_was_ordered_is_burnt() {
+    let hall = Hall::with(Script { fuel_per_second: 1_000, ..lasting(3_000) }).await;
+    let mut work = work();
+    work.wish.root = Root::Wasm(Wasm { fuel: Some(Fuel(5_000)), deterministic: true });
+    let bid = hall.place(&work).await;
+    let deal = hall.deal(&bid);
+    hall.until_over(deal).await;
+    let seen = hall.gate.deal(deal);
+    let receipt = seen.last.expect("a terminal receipt").document;
+    assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Failed, Seconds(5)));
+    assert_eq!(seen.results[0].exit_code, 124);
+    assert_eq!(seen.ending.expect("words").code, "out-of-fuel");
 }

@@ -8,6 +8,7 @@ import {Deal, Outcome, Receipt, State, Terms} from "../src/types/Deal.sol";
 import {Intent} from "../src/types/Intent.sol";
 import {Session, SessionUse} from "../src/types/Session.sol";
 
+/// @dev Proofs about the Escrow, for halmos; these are the cheat codes that they use.
 interface Cheats {
     function assume(bool condition) external pure;
     function warp(uint256 time) external;
@@ -150,8 +151,7 @@ contract Proofs {
         Terms memory terms = someTerms(0);
         (terms.renter, terms.provider) = (address(this), address(this));
         receipt.deal = escrow.dealId(terms);
-        bytes memory call =
-            abi.encodeCall(IEscrow.settle, (terms, receipt, bytes(""), bytes("")));
+        bytes memory call = abi.encodeCall(IEscrow.settle, (terms, receipt, bytes(""), bytes("")));
         bool done = step(terms, deal, time, address(this), call);
         if (!done) return;
         assert(deal.state != State.None && uint8(deal.state) < uint8(State.Settled));
@@ -277,7 +277,8 @@ contract Proofs {
     }
 
     function putUse(bytes32 id, SessionUse memory use) private {
-        uint256 word = uint256(use.used) | (use.granted ? 1 << 128 : 0) | (use.revoked ? 1 << 136 : 0);
+        uint256 word =
+            uint256(use.used) | (use.granted ? 1 << 128 : 0) | (use.revoked ? 1 << 136 : 0);
         cheats.store(address(escrow), keccak256(abi.encode(id, SESSIONS)), bytes32(word));
     }
 
@@ -287,7 +288,7 @@ contract Proofs {
     }
 
     function same(Deal memory left, Deal memory right) private pure returns (bool) {
-        return left.locked == right.locked && left.floor == right.floor
-            && left.until == right.until && left.extra == right.extra && left.state == right.state;
+        return left.locked == right.locked && left.floor == right.floor && left.until == right.until
+            && left.extra == right.extra && left.state == right.state;
     }
 }

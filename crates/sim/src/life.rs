@@ -236,7 +236,7 @@ impl<'a> World<'a> {
 
     /// What was leaked, and how it all went.
     async fn end(mut self) -> Life {
-        for party in self.workshops.iter().flatten() {
+        for party in self.workshops.iter().flatten().filter(|party| party.back.is_none()) {
             let status = party.it.provider().status();
             if self.promises.broken().is_empty() && status.free != status.capacity {
                 let (name, free) = (&party.it.peer, status.free);

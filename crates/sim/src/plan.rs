@@ -354,7 +354,7 @@ fn standing(dice: &Words, calm: bool) -> Standing {
 }
 
 fn nature(dice: &Words, calm: bool) -> Nature {
-    const CHEATS: [Behaviour; 12] = [
+    const CHEATS: [Behaviour; 13] = [
         Behaviour::Honest,
         Behaviour::Ghost,
         Behaviour::Overbiller,
@@ -367,6 +367,7 @@ fn nature(dice: &Words, calm: bool) -> Nature {
         Behaviour::Bender,
         Behaviour::Padder,
         Behaviour::Forger,
+        Behaviour::Overstayer,
     ];
     if calm || dice.chance(65) {
         return Nature::Real(standing(dice, calm));

@@ -60,7 +60,7 @@ pub enum Behaviour {
     Deserter,
     /// Has an end signed, and then a dearer one.
     Forker,
-    /// States less running time than before, and samples that it takes back.
+    /// States less running time than before, over samples that never leave the beginning.
     Rewinder,
     /// Bids with a longer grace and a larger hold than the rules allow.
     Bender,
@@ -68,6 +68,8 @@ pub enum Behaviour {
     Padder,
     /// States a meter that its samples do not give.
     Forger,
+    /// Goes on beyond the order's time limit.
+    Overstayer,
 }
 
 /// What a puppet sold and did.
@@ -168,8 +170,9 @@ impl Puppet {
 async fn announce(it: Arc<Strings>) {
     loop {
         let question = ToGateway::Announce(Box::new(it.stall.offer.clone()));
-        let _: Option<Listed> = ask(&it, &question).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let listed: Option<Listed> = ask(&it, &question).await;
+        let again = if listed.is_some() { it.interval } else { Duration::from_secs(1) };
+        tokio::time::sleep(again).await;
     }
 }
 
@@ -201,6 +204,8 @@ fn command(it: &Arc<Strings>, instruction: Instruction, runs: &mut JoinSet<()>) 
                 it.deeds.starts.fetch_add(1, Ordering::Relaxed);
                 let program = instruction.assignment.and_then(|it| Program::read(&it.work.command));
                 let lasting = program.map_or(it.lasting, |it| Duration::from_secs(it.seconds));
+                let overstays = it.behaviour == Behaviour::Overstayer;
+                let lasting = if overstays { lasting * 20 } else { lasting };
                 let run = Run { it: it.clone(), id: command.deal, deal, task, epoch, lasting };
                 runs.spawn(run.play());
             }
@@ -271,7 +276,7 @@ impl Run {
             if behaviour == Behaviour::Deserter && elapsed > self.lasting / 2 {
                 std::future::pending::<()>().await;
             }
-            samples.push(self.sample(elapsed, &samples));
+            samples.push(self.sample(elapsed));
             let results = if over { vec![self.result(elapsed)] } else { Vec::new() };
             let outcome = match (over, stopped) {
                 (false, _) => Outcome::Running,
@@ -301,10 +306,12 @@ impl Run {
         }
     }
 
-    fn sample(&self, elapsed: Duration, before: &[Sample]) -> Sample {
-        let at_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        let back = self.it.behaviour == Behaviour::Rewinder && before.len() > 1;
-        Sample { at_ms: if back { 0 } else { at_ms }, ..Sample::default() }
+    fn sample(&self, elapsed: Duration) -> Sample {
+        let at_ms = match self.it.behaviour {
+            Behaviour::Rewinder => 0,
+            _ => u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        };
+        Sample { at_ms, ..Sample::default() }
     }
 
     fn result(&self, elapsed: Duration) -> TaskResult {

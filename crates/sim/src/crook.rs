@@ -38,6 +38,8 @@ use crate::{
 pub enum Trick {
     /// Has bids made, and never opens them.
     Waster,
+    /// Assigns deals, and never opens them.
+    Hasty,
     /// Opens deals, and never assigns them.
     Idler,
     /// Signs some receipts, and then puts the provider off for ever.
@@ -146,8 +148,10 @@ impl Parts {
         }
         let deal = terms.id(&self.escrow);
         let call = Call::Open { terms: terms.clone(), bid: bid.terms.signature, consent };
-        // What is lost on its way is no loss to a crook.
-        drop(self.seat.send(call).await);
+        if self.trick != Trick::Hasty {
+            // What is lost on its way is no loss to a crook.
+            drop(self.seat.send(call).await);
+        }
         if self.trick == Trick::Idler {
             return;
         }

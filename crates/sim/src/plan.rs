@@ -334,11 +334,11 @@ impl Plan {
 }
 
 fn operator(dice: &Words, calm: bool) -> Operator {
-    use Trick::{Contester, Forger, Idler, Mute, Waster};
+    use Trick::{Contester, Forger, Hasty, Idler, Mute, Waster};
     if calm || dice.chance(85) {
         return Operator::Real(standing(dice, calm));
     }
-    Operator::Crook(dice.one_of(&[Waster, Idler, Mute, Forger, Contester]))
+    Operator::Crook(dice.one_of(&[Waster, Hasty, Idler, Mute, Forger, Contester]))
 }
 
 fn standing(dice: &Words, calm: bool) -> Standing {

@@ -3,6 +3,10 @@
 //! One seed, one thread, paused time: the runtime's timers jump from event to event, so that a deal
 //! of an hour takes milliseconds and the same seed gives the same life again.
 //!
+//! Two ways lead in. Scenes (`House`, `Den`, `Cell`) put a few parties in one room, for tests that tell
+//! one story. A world (`Plan`, `live`) is drawn from a seed whole, and judged by the protocol's
+//! promises.
+//!
 //! In: a seed, a plan of crashes, who behaves how. Out: how it ended, for tests to judge.
 //!
 //! Invariant: only what a real process would find on its disk survives a crash: the log, the blobs,

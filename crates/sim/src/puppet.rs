@@ -170,9 +170,9 @@ impl Puppet {
 async fn announce(it: Arc<Strings>) {
     loop {
         let question = ToGateway::Announce(Box::new(it.stall.offer.clone()));
-        let listed: Option<Listed> = ask(&it, &question).await;
-        let again = if listed.is_some() { it.interval } else { Duration::from_secs(1) };
-        tokio::time::sleep(again).await;
+        let _: Option<Listed> = ask(&it, &question).await;
+        // A gateway that has just started waits little longer for offers.
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }
 

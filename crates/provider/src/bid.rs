@@ -238,7 +238,7 @@ fn unfunded(request: &BidRequest, standing: &Standing<'_>, terms: &Terms) -> Opt
         Some(_) => (escrow, "in the escrow, which alone pays in a session"),
     };
     let needed = terms.escrowed();
-    (!needed.is_some_and(|needed| needed <= held)).then(|| {
+    needed.is_none_or(|needed| needed > held).then(|| {
         let needed = needed.map_or_else(|| "too much".to_owned(), |needed| needed.to_string());
         let renter = request.order.document.renter;
         format!("the renter {renter} has not the {needed} units to be put aside, {places}")

@@ -1,4 +1,5 @@
-// The papers of a deal, as `plaza --json job receipt JOB` prints them, in the words of the contract.
+// The papers of a job's first deal, as `plaza --json job receipt JOB` prints them, in the words of the
+// contract.
 //
 // Amounts are decimal strings of base units there and bigints here; times are seconds since 1970.
 
@@ -49,7 +50,7 @@ export function read(path) {
 /** The papers in a text. */
 export function parse(text) {
   // A nonce has 64 bits, of which a number here would keep 53.
-  const papers = JSON.parse(text.replace(/("nonce":\s*)(\d+)/g, '$1"$2"'));
+  const [papers] = JSON.parse(text.replace(/("nonce":\s*)(\d+)/g, '$1"$2"')).papers;
   const { document } = papers.terms;
   return {
     deal: papers.deal,

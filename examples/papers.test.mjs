@@ -39,9 +39,9 @@ const receipt = {
   result: word("a"),
   meter: word("b"),
 };
+const deal = { deal: word("9"), chain_id: 1, escrow: account("e"), terms: { document } };
 const text = (terminal) =>
-  JSON.stringify({ deal: word("9"), chain_id: 1, escrow: account("e"), terms: { document }, terminal })
-    .replace('"NONCE"', "18446744073709551615");
+  JSON.stringify({ papers: [{ ...deal, terminal }] }).replace('"NONCE"', "18446744073709551615");
 
 test("viem and ethers give the terms the same id", () => {
   const { domain, terms } = parse(text(null));

@@ -7,8 +7,12 @@ use market::{
     escrow::Split,
     fact::{Agreement, Closing, Conclusion, Countersigned, Delivery, Opening, Submission},
     message::Phase,
+    task::Ending,
 };
-use primitives::{Address, Amount, Bytes, DealId, Digest, JobId, Signature, UnixSeconds};
+use primitives::{
+    Address, Amount, Bytes, DealId, Digest, Epoch, JobId, Seconds, Signature, TaskIndex,
+    UnixSeconds,
+};
 use profile::Descriptor;
 use serde::{Deserialize, Serialize};
 
@@ -65,10 +69,67 @@ pub struct Job {
     pub submission: Submission,
     /// Whether the renter asked to end it.
     pub stopping: bool,
-    /// Its deal, if it came to one.
-    pub deal: Option<Deal>,
+    /// Its deals, in the order in which they were chosen.
+    pub deals: Vec<Deal>,
+    /// How its tasks stand.
+    pub tasks: TaskCounts,
     /// How it ended, once it is done.
     pub conclusion: Option<Conclusion>,
+}
+
+/// How many tasks of a job stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCounts {
+    /// All of them.
+    pub all: u32,
+    /// Handed to a provider, without a result yet.
+    pub handed: u32,
+    /// With a result that counts, whatever it is.
+    pub done: u32,
+    /// Of those, with an exit code that is not zero.
+    pub failed: u32,
+}
+
+/// The tasks of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tasks {
+    /// All of them, by index.
+    pub tasks: Vec<Task>,
+}
+
+/// A task as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Which task of the job.
+    pub task: TaskIndex,
+    /// Where it stands.
+    pub state: TaskState,
+    /// The newest attempt at it, if there was one.
+    pub epoch: Option<Epoch>,
+    /// The deal that carried that attempt.
+    pub deal: Option<DealId>,
+    /// Who ran it.
+    pub provider: Option<Address>,
+    /// As a shell would give it, once it is done.
+    pub exit_code: Option<i32>,
+    /// How long it ran, once it is done.
+    pub seconds: Option<Seconds>,
+    /// The list of what it left in `./out`; none where it left nothing.
+    pub output: Option<Digest>,
+    /// Why it ended, once it is done.
+    pub ending: Option<Ending>,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// No deal carries it now.
+    Waiting,
+    /// A deal carries it.
+    Handed,
+    /// It has a result that counts, whatever it is.
+    Done,
 }
 
 /// A deal as it stands.
@@ -84,6 +145,10 @@ pub struct Deal {
     pub phase: Option<Phase>,
     /// The last running receipt with both signatures.
     pub last: Option<Countersigned>,
+    /// How many tasks it was handed.
+    pub assigned: u32,
+    /// How many of those had their result before the terminal receipt.
+    pub reported: u32,
     /// What the provider handed in at the end.
     pub delivery: Option<Delivery>,
     /// The renter key's signature over the terminal receipt, if it is to be paid.
@@ -146,7 +211,26 @@ pub struct Balance {
     pub escrow: Amount,
 }
 
+impl Job {
+    /// The deal that says most about the job: the last that was opened, else the last.
+    pub fn deal(&self) -> Option<&Deal> {
+        let opened = self.deals.iter().rev().find(|deal| deal.opening.is_some());
+        opened.or(self.deals.last())
+    }
+
+    /// What all its deals cost so far.
+    pub fn cost(&self) -> Amount {
+        let costs = self.deals.iter().map(Deal::cost);
+        costs.fold(Amount::ZERO, |sum, cost| sum.plus(cost).unwrap_or(Amount::MAX))
+    }
+}
+
 impl Deal {
+    /// Whether it may still bring results.
+    pub fn carries(&self) -> bool {
+        !matches!(self.state.as_str(), "judged" | "settled" | "void")
+    }
+
     /// The newest receipt, co-signed or handed in: what the work costs as far as is known.
     pub fn newest_receipt(&self) -> Option<&Receipt> {
         let delivered = self.delivery.as_ref().map(|delivery| &delivery.receipt.document);
@@ -181,9 +265,17 @@ impl From<JobView> for Job {
             since: view.since,
             submission: view.submission,
             stopping: view.stopping,
-            deal: view.deal.map(Deal::from),
+            deals: view.deals.into_iter().map(Deal::from).collect(),
+            tasks: view.tasks.into(),
             conclusion: view.conclusion,
         }
+    }
+}
+
+impl From<broker::TaskCounts> for TaskCounts {
+    fn from(counts: broker::TaskCounts) -> Self {
+        let broker::TaskCounts { all, handed, done, failed } = counts;
+        Self { all, handed, done, failed }
     }
 }
 
@@ -195,6 +287,8 @@ impl From<DealView> for Deal {
             opening: view.opening,
             phase: view.phase,
             last: view.last,
+            assigned: view.assigned,
+            reported: view.reported,
             delivery: view.delivery,
             signature: view.signature,
             problem: view.problem,

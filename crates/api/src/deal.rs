@@ -28,8 +28,9 @@ pub(crate) async fn deal_receipt(
     Named(deal): Named<String>,
 ) -> Result<Json<DealReceipt>, Problem> {
     let wanted = id(&deal)?;
-    let of_job = |job: JobView| job.deal.filter(|deal| deal.agreement.deal == wanted);
-    let found = world.broker.jobs().into_iter().find_map(of_job);
+    let job = world.broker.job_of(wanted).and_then(|job| world.broker.job(job));
+    let of_job = |job: JobView| job.deals.into_iter().find(|it| it.agreement.deal == wanted);
+    let found = job.and_then(of_job);
     let none = || Problem::unknown(format!("no deal {wanted} is kept here"));
     let escrow = world.settlement.escrow();
     found.map(|deal| Json(papers(deal, escrow))).ok_or_else(none)

@@ -21,6 +21,7 @@ mod quote;
 mod fact;
 mod job;
 mod printed;
+mod task;
 
 mod balance;
 mod blob;
@@ -38,9 +39,11 @@ mod request;
 mod problem;
 
 pub use answer::{
-    Balance, Cosigned, Deal, DealReceipt, Job, Jobs, Listed, Network, Offers, StoredBlob,
+    Balance, Cosigned, Deal, DealReceipt, Job, Jobs, Listed, Network, Offers, StoredBlob, Task,
+    TaskCounts, TaskState, Tasks,
 };
 pub use guard::Access;
+pub use printed::EPOCH;
 pub use problem::Problem;
 pub use seller::{Seller, Withdrawal, Withdrawn};
 pub use server::{gateway, seller, serve};

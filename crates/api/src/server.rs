@@ -18,6 +18,7 @@ use crate::{
     problem::Problem,
     quote, rpc,
     seller::{self, Seller},
+    task,
     world::World,
 };
 
@@ -58,6 +59,7 @@ pub fn gateway(world: World) -> Router {
         .route("/v1/quote", post(quote::quote))
         .route("/v1/jobs", get(job::job_list).post(job::job_create))
         .route("/v1/jobs/{job}", get(job::job_view))
+        .route("/v1/jobs/{job}/tasks", get(task::task_list))
         .route("/v1/jobs/{job}/facts", get(fact::fact_feed))
         .route("/v1/jobs/{job}/outputs/{output}", get(printed::output_feed))
         .route("/v1/jobs/{job}/stop", post(job::job_stop))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use market::message::{CommandAnswer, CountersignAnswer, Instruction, ToProvider};
+use market::message::{CommandAnswer, CountersignAnswer, Instruction, ReportAnswer, ToProvider};
 use net::Message;
 use primitives::PeerId;
 use serde::de::DeserializeOwned;
@@ -47,6 +47,7 @@ pub(crate) fn answer_later(message: Inbound) {
             drop(asker.send(Err(refusal)));
         }
         Inbound::Countersign(_, asker) => drop(asker.send(CountersignAnswer::NotYet)),
+        Inbound::Report(_, asker) => drop(asker.send(ReportAnswer::NotYet)),
         // Asked before, or too late to matter.
         Inbound::Stop(_, asker) => {
             let _ = asker.send(());

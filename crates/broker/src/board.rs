@@ -5,19 +5,19 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use market::{DealStage, JobStage};
-use primitives::{DealId, JobId, UnixSeconds};
+use market::{DealStage, JobStage, fact::Submission};
+use primitives::{DealId, Digest, JobId, UnixSeconds};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    line::{DealLine, Inbound, JobLine},
+    line::{DealLine, Inbound, Inbox, JobLine},
     view::JobView,
 };
 
-/// How many messages may wait for one job's lines.
+/// How many messages may wait for one line.
 const INBOX: usize = 32;
 
 pub(crate) struct Board {
@@ -28,14 +28,20 @@ pub(crate) struct Board {
 #[derive(Default)]
 struct Shown {
     jobs: BTreeMap<JobId, Seen>,
-    deals: BTreeMap<DealId, JobId>,
+    deals: BTreeMap<DealId, SeenDeal>,
 }
 
 struct Seen {
     since: UnixSeconds,
     first: u64,
     stage: JobStage,
-    deal: Option<DealStage>,
+    wanted: Arc<Submission>,
+    inbox: Option<mpsc::Sender<Inbound>>,
+}
+
+struct SeenDeal {
+    job: JobId,
+    stage: Arc<DealStage>,
     inbox: Option<mpsc::Sender<Inbound>>,
 }
 
@@ -44,41 +50,41 @@ impl Board {
         Self { shown: Mutex::default(), changed: watch::Sender::new(0) }
     }
 
-    /// Show a job for the first time and give the inbox of its lines.
-    pub(crate) fn enter(&self, job: &JobLine, deal: Option<&DealLine>) -> mpsc::Receiver<Inbound> {
+    /// Show a job for the first time and give its inbox.
+    pub(crate) fn enter(&self, job: &JobLine) -> Inbox {
         let (sender, inbox) = mpsc::channel(INBOX);
         let over = matches!(job.stage, JobStage::Done { .. });
-        let mut shown = self.shown();
-        shown.jobs.insert(
-            job.id,
-            Seen {
-                since: job.since,
-                first: job.first,
-                stage: job.stage.clone(),
-                deal: deal.map(|deal| deal.stage.clone()),
-                inbox: (!over).then_some(sender),
-            },
-        );
-        if let Some(deal) = deal {
-            shown.deals.insert(deal.stage.id(), job.id);
-        }
-        drop(shown);
+        let seen = Seen {
+            since: job.since,
+            first: job.first,
+            stage: job.stage.clone(),
+            wanted: Arc::new(job.stage.submission().clone()),
+            inbox: (!over).then_some(sender),
+        };
+        self.shown().jobs.insert(job.id, seen);
         self.bump();
         inbox
     }
 
-    /// Show where a job and its deal stand now.
-    pub(crate) fn show(&self, job: &JobLine, deal: Option<&DealLine>) {
+    /// Show a deal for the first time and give its inbox.
+    pub(crate) fn enter_deal(&self, deal: &DealLine) -> Inbox {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let inbox_of = (!deal.stage.is_over()).then_some(sender);
+        let seen = SeenDeal { job: deal.job, stage: Arc::new(deal.stage.clone()), inbox: inbox_of };
+        self.shown().deals.insert(deal.stage.id(), seen);
+        self.bump();
+        inbox
+    }
+
+    /// Show where a job stands now.
+    pub(crate) fn show(&self, job: &JobLine) {
         let mut shown = self.shown();
-        if let Some(seen) = shown.jobs.get_mut(&job.id) {
-            seen.stage = job.stage.clone();
-            seen.deal = deal.map(|deal| deal.stage.clone());
-            if matches!(job.stage, JobStage::Done { .. }) {
-                seen.inbox = None;
-            }
-        }
-        if let Some(deal) = deal {
-            shown.deals.insert(deal.stage.id(), job.id);
+        let Some(seen) = shown.jobs.get_mut(&job.id).filter(|seen| seen.stage != job.stage) else {
+            return;
+        };
+        seen.stage = job.stage.clone();
+        if matches!(job.stage, JobStage::Done { .. }) {
+            seen.inbox = None;
         }
         drop(shown);
         self.bump();
@@ -86,18 +92,18 @@ impl Board {
 
     /// Show where a deal stands now.
     pub(crate) fn show_deal(&self, deal: &DealLine) {
-        let mut shown = self.shown();
-        if let Some(seen) = shown.jobs.get_mut(&deal.job) {
-            seen.deal = Some(deal.stage.clone());
+        if let Some(seen) = self.shown().deals.get_mut(&deal.stage.id()) {
+            seen.stage = Arc::new(deal.stage.clone());
+            if deal.stage.is_over() {
+                seen.inbox = None;
+            }
         }
-        shown.deals.insert(deal.stage.id(), deal.job);
-        drop(shown);
         self.bump();
     }
 
     /// A job as it stands.
     pub(crate) fn job(&self, id: JobId) -> Option<JobView> {
-        self.shown().jobs.get(&id).map(|seen| seen.view(id))
+        self.shown().view(id)
     }
 
     /// All jobs, newest first.
@@ -105,24 +111,44 @@ impl Board {
         let shown = self.shown();
         let mut jobs: Vec<(&JobId, &Seen)> = shown.jobs.iter().collect();
         jobs.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.first));
-        jobs.into_iter().map(|(id, seen)| seen.view(*id)).collect()
+        jobs.into_iter().filter_map(|(id, _)| shown.view(*id)).collect()
+    }
+
+    /// An order as it was submitted.
+    pub(crate) fn submission(&self, job: JobId) -> Option<Arc<Submission>> {
+        Some(self.shown().jobs.get(&job)?.wanted.clone())
     }
 
     /// The job a deal serves.
     pub(crate) fn job_of(&self, deal: DealId) -> Option<JobId> {
-        self.shown().deals.get(&deal).copied()
+        Some(self.shown().deals.get(&deal)?.job)
     }
 
     /// A deal's present stage.
-    pub(crate) fn deal(&self, deal: DealId) -> Option<DealStage> {
-        let shown = self.shown();
-        let job = shown.deals.get(&deal)?;
-        shown.jobs.get(job)?.deal.clone().filter(|stage| stage.id() == deal)
+    pub(crate) fn deal(&self, deal: DealId) -> Option<Arc<DealStage>> {
+        Some(self.shown().deals.get(&deal)?.stage.clone())
     }
 
-    /// The inbox of a job's lines; `None` when there is no such job or it is done.
-    pub(crate) fn inbox(&self, job: JobId) -> Option<mpsc::Sender<Inbound>> {
+    /// The present stages of a job's deals, in the order in which they were chosen.
+    pub(crate) fn deals_of(&self, job: JobId) -> Vec<Arc<DealStage>> {
+        self.shown().deals_of(job).cloned().collect()
+    }
+
+    /// The lists of outputs that any result of a job names.
+    pub(crate) fn results(&self, job: JobId) -> Vec<Digest> {
+        let deals = self.deals_of(job);
+        let results = deals.iter().flat_map(|deal| deal.results());
+        results.map(|result| result.output).filter(|list| *list != Digest::default()).collect()
+    }
+
+    /// The inbox of a job's own line; `None` when there is no such job or it is done.
+    pub(crate) fn inbox_of_job(&self, job: JobId) -> Option<mpsc::Sender<Inbound>> {
         self.shown().jobs.get(&job)?.inbox.clone()
+    }
+
+    /// The inbox of a deal's line; `None` when there is no such deal or it is over.
+    pub(crate) fn inbox(&self, deal: DealId) -> Option<mpsc::Sender<Inbound>> {
+        self.shown().deals.get(&deal)?.inbox.clone()
     }
 
     /// Counts every change.
@@ -140,8 +166,15 @@ impl Board {
     }
 }
 
-impl Seen {
-    fn view(&self, id: JobId) -> JobView {
-        JobView::of(id, self.since, &self.stage, self.deal.as_ref())
+impl Shown {
+    fn deals_of(&self, job: JobId) -> impl Iterator<Item = &Arc<DealStage>> {
+        let deals = self.jobs.get(&job).map(|seen| seen.stage.deals()).unwrap_or_default();
+        deals.iter().filter_map(|deal| Some(&self.deals.get(deal)?.stage))
+    }
+
+    fn view(&self, id: JobId) -> Option<JobView> {
+        let seen = self.jobs.get(&id)?;
+        let deals: Vec<&DealStage> = self.deals_of(id).map(Arc::as_ref).collect();
+        Some(JobView::of(id, seen.since, &seen.stage, &deals))
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     line::{DealLine, Inbound, JOBS, JobLine, deal_stream, job_stream, records},
     refusal::Refusal,
     submit, sweep,
-    view::{JobView, Listing},
+    view::{JobView, Listing, TaskView, task_views},
     world::World,
 };
 
@@ -106,7 +106,7 @@ impl Broker {
         let fact = JobFact::Submitted(Box::new(submission));
         let line = JobLine::begin(&self.world, id, fact).await;
         match line.map_err(|error| Refusal::Unavailable(error.to_string()))? {
-            Some(line) => self.carry(line, None),
+            Some(line) => self.carry(line),
             None => tracing::debug!(job = %id, "the order came twice at once"),
         }
         Ok(id)
@@ -118,15 +118,14 @@ impl Broker {
     /// When there is no such deal, its moment has passed, or the signature is not the renter's.
     pub async fn consent(&self, deal: DealId, consent: Consent) -> Result<(), Refusal> {
         let unknown = || Refusal::Unknown(format!("deal {deal}"));
-        let job = self.board.job_of(deal).ok_or_else(unknown)?;
         let over = || Refusal::TooLate("the deal is over".to_owned());
-        match self.board.deal(deal) {
-            Some(DealStage::Void { why, .. }) => return Err(Refusal::TooLate(why)),
-            Some(DealStage::Chosen(_)) | None => {}
+        match self.board.deal(deal).ok_or_else(unknown)?.as_ref() {
+            DealStage::Void { why, .. } => return Err(Refusal::TooLate(why.clone())),
+            DealStage::Chosen(_) => {}
             // Consented before: saying it twice is saying it once.
-            Some(_) => return Ok(()),
+            _ => return Ok(()),
         }
-        let inbox = self.board.inbox(job).ok_or_else(over)?;
+        let inbox = self.board.inbox(deal).ok_or_else(over)?;
         let (asker, answer) = oneshot::channel();
         inbox.send(Inbound::Consent(consent, asker)).await.map_err(|_| over())?;
         answer.await.unwrap_or_else(|_| Err(over()))
@@ -139,7 +138,7 @@ impl Broker {
     /// When there is no such job, or it could not be written down yet.
     pub async fn stop(&self, job: JobId) -> Result<(), Refusal> {
         self.board.job(job).ok_or_else(|| Refusal::Unknown(format!("job {job}")))?;
-        let Some(inbox) = self.board.inbox(job) else { return Ok(()) };
+        let Some(inbox) = self.board.inbox_of_job(job) else { return Ok(()) };
         let (asker, answer) = oneshot::channel();
         let asked = async {
             inbox.send(Inbound::Stop("the renter stopped it".to_owned(), asker)).await.ok()?;
@@ -163,6 +162,13 @@ impl Broker {
     /// The job a deal serves.
     pub fn job_of(&self, deal: DealId) -> Option<JobId> {
         self.board.job_of(deal)
+    }
+
+    /// The newest attempt at each task of a job that was handed to a provider, by index.
+    pub fn tasks(&self, job: JobId) -> Vec<TaskView> {
+        let deals = self.board.deals_of(job);
+        let deals: Vec<&DealStage> = deals.iter().map(Arc::as_ref).collect();
+        task_views(&deals).into_values().collect()
     }
 
     /// All jobs, newest first.
@@ -210,22 +216,24 @@ impl Broker {
     async fn replay(&self) -> Result<(), Error> {
         for id in names(&self.world, JOBS).await? {
             let Some(line) = JobLine::replayed(&self.world, JobId(id)).await? else { continue };
-            let deal = match line.stage.deal() {
-                Some(deal) => DealLine::replayed(&self.world, deal).await?,
-                None => None,
-            };
-            self.carry(line, deal);
+            for deal in line.stage.deals() {
+                if let Some(deal) = DealLine::replayed(&self.world, *deal).await? {
+                    // Its line gets an inbox of its own when it is taken up.
+                    drop(self.board.enter_deal(&deal));
+                }
+            }
+            self.carry(line);
         }
         Ok(())
     }
 
-    fn carry(&self, line: JobLine, deal: Option<DealLine>) {
-        let inbox = self.board.enter(&line, deal.as_ref());
+    fn carry(&self, line: JobLine) {
+        let inbox = self.board.enter(&line);
         if matches!(line.stage, JobStage::Done { .. }) {
             return;
         }
         let (world, board, book) = (self.world.clone(), self.board.clone(), self.book.clone());
-        self.spawn(async move { job::carry(&world, &board, &book, line, deal, inbox).await });
+        self.spawn(async move { job::carry(&world, &board, &book, line, inbox).await });
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -5,6 +5,9 @@
 //! be taken again after a crash: it looks at the chain and at the provider, and acts on the
 //! difference.
 //!
+//! Upon anything that leaves an open deal with room: it is handed its next share of the job's tasks,
+//! in the same write.
+//!
 //! Failure runs down the same line: before money is locked it ends the deal; afterwards it is a
 //! verdict that pays nobody, and settling refunds.
 
@@ -16,7 +19,10 @@ use crate::{
     board::Board,
     error::Error,
     line::{DealLine, Inbox, Stride},
-    meter, open, run, settle, sign, verify,
+    meter, open, run, settle, sign,
+    tasks::Tasks,
+    tell::Told,
+    verify,
     world::{AGAIN, World},
 };
 
@@ -26,12 +32,13 @@ async fn advance(
     wanted: &Submission,
     stage: &DealStage,
     inbox: &mut Inbox,
+    told: &mut Told,
 ) -> Result<Option<Stride>, Error> {
     let stride = match stage {
         DealStage::Chosen(it) => sign::terms(world, wanted, it, inbox).await?,
         DealStage::Signed(it) => open::escrow(world, it).await?,
-        DealStage::Open(it) => run::start(world, wanted, it, inbox).await?,
-        DealStage::Running(it) => meter::collect(world, wanted, it, inbox).await?,
+        DealStage::Open(it) => run::start(world, wanted, it, inbox, told).await?,
+        DealStage::Running(it) => meter::collect(world, wanted, it, inbox, told).await?,
         DealStage::Delivered(it) => verify::judge(world, wanted, it).await?,
         DealStage::Judged(it) => settle::pay(world, it, inbox).await?,
         DealStage::Settled(_) | DealStage::Void { .. } => return Ok(None),
@@ -39,7 +46,7 @@ async fn advance(
     Ok(Some(stride))
 }
 
-/// Carry a deal on, until it opened (which its job writes down too) or to its end.
+/// Carry a deal to its end.
 ///
 /// # Errors
 /// When another gateway took the line over, or the journal cannot be read after a failed write;
@@ -48,35 +55,58 @@ pub(crate) async fn carry(
     world: &World,
     board: &Board,
     wanted: &Submission,
-    line: &mut DealLine,
-    inbox: &mut Inbox,
+    tasks: &Tasks,
+    mut line: DealLine,
+    mut inbox: Inbox,
 ) -> Result<(), Error> {
+    let mut told = Told::default();
     loop {
-        let taken = match advance(world, wanted, &line.stage, inbox).await {
+        let step = match handed(tasks, &line.stage) {
+            Some(fact) => Ok(Some(Stride::of(fact))),
+            None => advance(world, wanted, &line.stage, &mut inbox, &mut told).await,
+        };
+        let taken = match step {
             Ok(None) => return Ok(()),
-            Ok(Some(stride)) => {
-                let opened = matches!(stride.fact, DealFact::Opened(_));
-                line.take(world, stride).await.map(|()| opened)
+            Ok(Some(mut stride)) => {
+                stride.facts.extend(handed_after(tasks, &line.stage, &stride.facts));
+                line.take(world, stride).await
             }
             Err(error) => Err(error),
         };
         match taken {
-            Ok(opened) => {
-                board.show_deal(line);
-                if opened {
-                    return Ok(());
-                }
-            }
+            Ok(()) => {}
             Err(error @ Error::Fenced { .. }) => return Err(error),
             Err(error) => {
                 let (deal, source) = (line.stage.id(), error.source().map(ToString::to_string));
                 tracing::warn!(%deal, stage = line.stage.name(), %error, source, "trying again");
                 tokio::time::sleep(AGAIN).await;
                 if matches!(error, Error::Store { .. }) {
-                    // The fact may be there although its writer was told of a failure.
+                    // The facts may be there although their writer was told of a failure.
                     line.reload(world).await?;
                 }
             }
         }
+        board.show_deal(&line);
+        tasks.see(&line.stage);
     }
+}
+
+/// The share that an open deal with room is handed.
+fn handed(tasks: &Tasks, stage: &DealStage) -> Option<DealFact> {
+    let is_open = matches!(stage, DealStage::Open(_) | DealStage::Running(_));
+    if !is_open || stage.stop().is_some() {
+        return None;
+    }
+    let share = tasks.next_share(stage)?;
+    Some(DealFact::Assigned { tasks: share.tasks, released: share.last })
+}
+
+/// The share that a deal is handed once these facts have moved it on.
+fn handed_after(tasks: &Tasks, stage: &DealStage, facts: &[DealFact]) -> Option<DealFact> {
+    let gives_room = |fact| matches!(fact, &DealFact::Opened(_) | &DealFact::Reported { .. });
+    if !facts.iter().any(gives_room) {
+        return None;
+    }
+    let after = facts.iter().try_fold(stage.clone(), |stage, fact| stage.apply(fact.clone()));
+    handed(tasks, &after.ok()?)
 }

@@ -17,12 +17,12 @@ use market::{
     fact::Submission,
     message::{
         BlobAnswer, Countersign, CountersignAnswer, Done, Listed, Missing, Output, Printed,
-        ToGateway,
+        ReportAnswer, ToGateway,
     },
-    task::TaskResult,
+    task::Reported,
 };
 use net::{Body, Incoming, Message};
-use primitives::{Bytes, DealId, Digest, Hasher, JobId, PeerId, TaskIndex};
+use primitives::{Bytes, DealId, Digest, Epoch, Hasher, JobId, PeerId, TaskIndex};
 use serde::Serialize;
 use store::{Expect, OutputName, TreeLimits, Written, load_tree};
 use tokio::{
@@ -44,8 +44,6 @@ use crate::{
 const RPC_LIMIT: usize = 1 << 20;
 /// The largest piece of printed output taken at once.
 const PIECE_LIMIT: usize = 1 << 20;
-/// The task of every deal: today a deal has one.
-const ONLY_TASK: TaskIndex = TaskIndex(0);
 /// How long an asker may make us wait for its next bytes.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a line may take for an answer; by then the asker has gone and will ask again.
@@ -73,14 +71,14 @@ pub(crate) struct Desk {
 /// A deal on behalf of which a peer may speak.
 struct Spoken {
     job: JobId,
-    stage: DealStage,
-    wanted: Submission,
+    stage: Arc<DealStage>,
+    wanted: Arc<Submission>,
 }
 
 impl Spoken {
     /// Whether outputs are taken.
-    const fn hands_in(&self) -> bool {
-        matches!(self.stage, DealStage::Open(_) | DealStage::Running(_))
+    fn hands_in(&self) -> bool {
+        matches!(*self.stage, DealStage::Open(_) | DealStage::Running(_))
     }
 }
 
@@ -112,10 +110,10 @@ impl Desk {
                 })
             }
             ToGateway::Progress { deal, phase } => match self.spoken(peer, deal) {
-                Ok(it) => {
+                Ok(_) => {
                     // A line that has more to read has signs of life enough, and this one comes
                     // again.
-                    let inbox = self.board.inbox(it.job);
+                    let inbox = self.board.inbox(deal);
                     if let Some(inbox) = inbox
                         && inbox.max_capacity() - inbox.capacity() < PROGRESS
                     {
@@ -132,8 +130,12 @@ impl Desk {
                     Err(why) => json(&CountersignAnswer::Refused { why }),
                 }
             }
-            ToGateway::Print { deal, task, output, offset } => {
-                match self.print(peer, deal, task, output, offset, body).await {
+            ToGateway::Report { deal, results } => match self.spoken(peer, deal) {
+                Ok(it) => json(&self.report(&it, deal, results).await),
+                Err(why) => json(&ReportAnswer::Refused { why }),
+            },
+            ToGateway::Print { deal, task, epoch, output, offset } => {
+                match self.print(peer, deal, (task, epoch), output, offset, body).await {
                     Ok(printed) => json(&printed),
                     Err(why) => json(&Done::Refused { why }),
                 }
@@ -159,11 +161,10 @@ impl Desk {
     /// The deal, if this peer may speak for it.
     fn spoken(&self, peer: &PeerId, deal: DealId) -> Result<Spoken, String> {
         let stage = self.board.deal(deal).filter(|stage| stage.agreement().peer == *peer);
-        let view = self.board.job_of(deal).and_then(|job| self.board.job(job));
-        match (stage, view) {
-            (Some(stage), Some(view)) => {
-                Ok(Spoken { job: view.id, stage, wanted: view.submission })
-            }
+        let job = self.board.job_of(deal);
+        let wanted = job.and_then(|job| self.board.submission(job));
+        match (job, stage, wanted) {
+            (Some(job), Some(stage), Some(wanted)) => Ok(Spoken { job, stage, wanted }),
             _ => Err(format!("deal {deal} is not this peer's")),
         }
     }
@@ -185,7 +186,7 @@ impl Desk {
             }
             let (asker, answer) = oneshot::channel();
             // A line that just ended takes nothing more; the asker's channel then closes.
-            let inbox = self.board.inbox(it.job)?;
+            let inbox = self.board.inbox(deal)?;
             inbox.send(Inbound::Countersign(ask, asker)).await.ok()?;
             let answer = before.insert(answer).await;
             *before = None;
@@ -197,11 +198,30 @@ impl Desk {
         }
     }
 
+    /// Have the deal's line count results.
+    async fn report(&self, it: &Spoken, deal: DealId, results: Vec<Reported>) -> ReportAnswer {
+        if !it.hands_in() {
+            // What the deal's verdict covers is said by the verdict.
+            let why = format!("the deal is {}, it takes no more results", it.stage.name());
+            return ReportAnswer::Refused { why };
+        }
+        if !self.handed_in(deal, &it.wanted, &results).await {
+            return ReportAnswer::NotYet;
+        }
+        let asking = async {
+            let (asker, answer) = oneshot::channel();
+            self.board.inbox(deal)?.send(Inbound::Report(results, asker)).await.ok()?;
+            answer.await.ok()
+        };
+        let answer = timeout(PATIENCE, asking).await;
+        answer.ok().flatten().unwrap_or(ReportAnswer::NotYet)
+    }
+
     /// Whether everything these results name came in under the deal. A list that is wrong is for the
     /// line to judge.
-    async fn handed_in(&self, deal: DealId, wanted: &Submission, results: &[TaskResult]) -> bool {
+    async fn handed_in(&self, deal: DealId, wanted: &Submission, results: &[Reported]) -> bool {
         let (intake, limits) = (self.intake(deal), output_limits(wanted));
-        let lists: BTreeSet<Digest> = results.iter().map(|result| result.output).collect();
+        let lists: BTreeSet<Digest> = results.iter().map(|it| it.result.output).collect();
         for list in lists.iter().filter(|list| **list != Digest::default()) {
             if !intake.has(list) {
                 return false;
@@ -221,12 +241,12 @@ impl Desk {
 
     /// What to answer about a receipt when the deal's line is over or gone.
     fn settled_answer(&self, deal: DealId) -> CountersignAnswer {
-        match self.board.deal(deal) {
+        match self.board.deal(deal).as_deref() {
             Some(DealStage::Settled(it)) => match it.signature {
                 Some(signature) => CountersignAnswer::Signed { signature },
                 None => CountersignAnswer::Refused { why: "the deal is settled".to_owned() },
             },
-            Some(DealStage::Void { why, .. }) => CountersignAnswer::Refused { why },
+            Some(DealStage::Void { why, .. }) => CountersignAnswer::Refused { why: why.clone() },
             _ => CountersignAnswer::NotYet,
         }
     }
@@ -235,25 +255,25 @@ impl Desk {
         &self,
         peer: &PeerId,
         deal: DealId,
-        task: TaskIndex,
+        (task, epoch): (TaskIndex, Epoch),
         output: Output,
         offset: u64,
         body: Body,
     ) -> Result<Printed, String> {
         let it = self.spoken(peer, deal)?;
-        if task != ONLY_TASK {
-            return Err(format!("the deal has no task {}", task.0));
+        if it.stage.load().and_then(|load| load.epoch(task)) != Some(epoch) {
+            return Err(format!("the deal has no task {} in epoch {}", task.0, epoch.0));
         }
-        if matches!(it.stage, DealStage::Settled(_) | DealStage::Void { .. }) {
+        if matches!(*it.stage, DealStage::Settled(_) | DealStage::Void { .. }) {
             return Err(format!("the deal is {}, it prints no more", it.stage.name()));
         }
         let bytes = collect(body, PIECE_LIMIT).await?;
         let intake = self.intake(deal);
         let _turn = intake.printing.lock().await;
-        let other = output_name(it.job, task, the_other(output));
+        let other = output_name(it.job, task, epoch, the_other(output));
         let other = self.world.outputs.watch(&other).await.map_err(|error| error.to_string())?;
         let limit = it.wanted.work.output_limit.0.saturating_sub(*other.borrow());
-        let name = output_name(it.job, task, output);
+        let name = output_name(it.job, task, epoch, output);
         let written = self.world.outputs.write(&name, offset, &bytes, Bytes(limit)).await;
         match written.map_err(|error| error.to_string())? {
             Written::Until(next) | Written::Gap(next) => Ok(Printed { next, full: false }),
@@ -306,7 +326,9 @@ impl Desk {
         }
         // The list of outputs itself comes on top of their size.
         let limits = output_limits(&it.wanted);
-        let most = Bytes(limits.size.0.saturating_add(limits.manifest().0));
+        let of_one = limits.size.0.saturating_add(limits.manifest().0);
+        let tasks = it.stage.load().map_or(0, |load| load.assigned().count() as u64);
+        let most = Bytes(of_one.saturating_mul(tasks));
         let expect = Expect { digest: Some(blob), limit: intake.room(most) };
         let mut content = Patient::new(body.into_reader(), SILENCE).take(u64::MAX);
         let kept = self.world.blobs.put(&mut content, expect).await;
@@ -336,8 +358,8 @@ impl Desk {
     }
 
     fn intake(&self, deal: DealId) -> Arc<Intake> {
-        let over = |stage| matches!(stage, DealStage::Settled(_) | DealStage::Void { .. });
-        self.handed.intake(deal, |deal| self.board.deal(deal).is_some_and(|stage| !over(stage)))
+        let goes_on = |deal| self.board.deal(deal).is_some_and(|stage| !stage.is_over());
+        self.handed.intake(deal, goes_on)
     }
 
     async fn get_blob(
@@ -347,7 +369,7 @@ impl Desk {
         blob: Digest,
     ) -> Result<store::Reader, String> {
         let it = self.spoken(peer, deal)?;
-        if !matches!(it.stage, DealStage::Open(_) | DealStage::Running(_)) {
+        if !it.hands_in() {
             return Err(format!(
                 "the deal is {}, inputs are given while it is open",
                 it.stage.name()
@@ -387,14 +409,14 @@ const fn the_other(output: Output) -> Output {
     }
 }
 
-/// The name under which a task's output is kept.
-pub fn output_name(job: JobId, task: TaskIndex, output: Output) -> OutputName {
+/// The name under which the output of one attempt at a task is kept.
+pub fn output_name(job: JobId, task: TaskIndex, epoch: Epoch, output: Output) -> OutputName {
     let which = match output {
         Output::Stdout => "stdout",
         Output::Stderr => "stderr",
     };
-    OutputName::new(format!("{job}/{}/{which}", task.0))
-        .expect("hexadecimal digits, a number and a word make a name")
+    OutputName::new(format!("{job}/{}/{}/{which}", task.0, epoch.0))
+        .expect("hexadecimal digits, two numbers and a word make a name")
 }
 
 /// A short body, whole.

@@ -43,6 +43,8 @@ mod line;
 mod outside;
 mod ready;
 mod refusal;
+mod tasks;
+mod tell;
 mod view;
 mod world;
 
@@ -53,5 +55,5 @@ pub use desk::{Tunnel, output_name};
 pub use error::Error;
 pub use ready::Ready;
 pub use refusal::Refusal;
-pub use view::{DealView, JobView, Listing};
+pub use view::{DealView, JobView, Listing, TaskCounts, TaskView};
 pub use world::{MOST_FILES, World};

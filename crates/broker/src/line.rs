@@ -1,14 +1,15 @@
 //! What a line is made of: a stage, the number of its next fact, and an inbox.
 //!
-//! Upon a stride of a deal: its fact is appended with full durability, moves the stage on, is
-//! shown on the board, and only then is whoever waits for it answered. So no signature leaves
+//! Upon a stride of a deal: its facts are appended at once with full durability, move the stage on,
+//! are shown on the board, and only then is whoever waits for them answered. So no signature leaves
 //! before the fact that holds it is on disk.
 
 use market::{
     DealFact, DealStage, Fact, JobFact, JobStage, Record,
     document::Consent,
     fact::Agreement,
-    message::{Countersign, CountersignAnswer, Phase},
+    message::{Countersign, CountersignAnswer, Phase, ReportAnswer},
+    task::Reported,
 };
 use primitives::{DealId, JobId, UnixSeconds};
 use store::{Appended, Batch};
@@ -22,18 +23,20 @@ pub(crate) enum Inbound {
     Consent(Consent, oneshot::Sender<Result<(), Refusal>>),
     /// The provider wants a receipt co-signed.
     Countersign(Box<Countersign>, oneshot::Sender<CountersignAnswer>),
+    /// The provider's tasks ended, and what they left is here.
+    Report(Vec<Reported>, oneshot::Sender<ReportAnswer>),
     /// The provider says what it does.
     Progress(Phase),
     /// The renter's side wants it ended, and hears when that is written down.
     Stop(String, oneshot::Sender<()>),
 }
 
-/// Where a job's lines receive; what arrives while a step is retried waits here.
+/// Where a line receives; what arrives while a step is retried waits here.
 pub(crate) type Inbox = mpsc::Receiver<Inbound>;
 
 /// One step of a deal: what happened, and who is to be answered once it is written down.
 pub(crate) struct Stride {
-    pub(crate) fact: DealFact,
+    pub(crate) facts: Vec<DealFact>,
     pub(crate) answer: Answer,
 }
 
@@ -45,6 +48,8 @@ pub(crate) enum Answer {
     Consented(oneshot::Sender<Result<(), Refusal>>),
     /// A running receipt is co-signed.
     Countersigned(oneshot::Sender<CountersignAnswer>, CountersignAnswer),
+    /// Results are written down.
+    Counted(oneshot::Sender<ReportAnswer>),
     /// The wish to end it is written down.
     Stopping(oneshot::Sender<()>),
     /// A terminal receipt came in; its asker hears the verdict.
@@ -72,12 +77,17 @@ pub(crate) struct DealLine {
 impl Stride {
     /// A fact nobody waits for.
     pub(crate) fn of(fact: DealFact) -> Self {
-        Self { fact, answer: Answer::Nobody }
+        Self::answering(fact, Answer::Nobody)
+    }
+
+    /// A fact, and who hears of it.
+    pub(crate) fn answering(fact: DealFact, answer: Answer) -> Self {
+        Self { facts: vec![fact], answer }
     }
 
     /// The renter's side wants the deal ended.
     pub(crate) fn stop(why: String, asker: oneshot::Sender<()>) -> Self {
-        Self { fact: DealFact::StopAsked { why }, answer: Answer::Stopping(asker) }
+        Self::answering(DealFact::StopAsked { why }, Answer::Stopping(asker))
     }
 
     /// The end of what the deal can do by itself.
@@ -225,26 +235,28 @@ impl DealLine {
         Ok(())
     }
 
-    /// Write a stride's fact down, move on, and give its answer.
+    /// Write a stride's facts down, move on, and give its answer.
     pub(crate) async fn take(&mut self, world: &World, stride: Stride) -> Result<(), Error> {
-        let Stride { fact, answer } = stride;
+        let Stride { facts, answer } = stride;
         let (deal, stream) = (self.stage.id(), deal_stream(self.stage.id()));
-        let record = Record {
-            at: world.clock.now(),
-            job: self.job,
-            deal: Some(deal),
-            fact: Fact::Deal(fact.clone()),
+        let at = world.clock.now();
+        let record = |fact: &DealFact| {
+            json(&Record { at, job: self.job, deal: Some(deal), fact: Fact::Deal(fact.clone()) })
         };
-        append(world, Batch::to(stream.clone(), self.next, vec![json(&record)]), &stream).await?;
-        let verdict = verdict_answer(&fact);
-        let next = self.stage.clone().apply(fact);
-        self.stage = next.map_err(|source| replay_error(stream, source))?;
-        self.next += 1;
+        let batch = Batch::to(stream.clone(), self.next, facts.iter().map(record).collect());
+        append(world, batch, &stream).await?;
+        let verdict = facts.iter().find_map(verdict_answer);
+        for fact in facts {
+            let next = self.stage.clone().apply(fact);
+            self.stage = next.map_err(|source| replay_error(stream.clone(), source))?;
+            self.next += 1;
+        }
         // Whoever asked may have gone meanwhile; it will ask again.
         match answer {
             Answer::Nobody => {}
             Answer::Consented(asker) => drop(asker.send(Ok(()))),
             Answer::Countersigned(asker, answer) => drop(asker.send(answer)),
+            Answer::Counted(asker) => drop(asker.send(ReportAnswer::Counted)),
             Answer::Stopping(asker) => {
                 let _ = asker.send(());
             }

@@ -1,19 +1,21 @@
 //! Running -> Delivered: receipts are co-signed at every interval until the terminal one.
 //!
-//! Upon a running receipt: check it against the last one, the samples and our own time; write it
+//! Upon entering: tell the provider what was handed over since. Upon results: they count once they are
+//! written down. Upon a running receipt: check it against the last one, the samples and our own time; write it
 //! down with our signature; answer. Upon a receipt over other samples than our meter covers: say how
 //! many it covers. Upon a terminal receipt: delivered. Upon a stop: tell the provider, again until it
 //! is taken, and sign nothing but an end from then on. Upon silence beyond `grace` and two intervals
 //! (after a stop, `grace`), upon the deal's expiry, or upon the chain ending the deal: failed, and the
 //! exits decide.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use market::{
     DealFact, Meter,
     fact::{Agreement, Countersigned, Delivery, Opening, Submission},
-    message::{CommandAnswer, Countersign, CountersignAnswer},
+    message::{Countersign, CountersignAnswer, ReportAnswer},
     stage::Running,
+    task::{Load, Reported},
 };
 use primitives::{Sample, Seconds, Signature};
 use tokio::{sync::oneshot, time::Instant};
@@ -23,8 +25,9 @@ use crate::{
     ask::answer_later,
     error::Error,
     line::{Answer, Inbound, Inbox, Stride},
-    outside::{Outlook, tell_stop},
-    world::{AGAIN, TICK, World},
+    outside::Outlook,
+    tell::{Heard, Orders, Told},
+    world::{TICK, World},
 };
 
 /// The shortest time between two co-signed receipts.
@@ -35,6 +38,7 @@ pub(crate) async fn collect(
     wanted: &Submission,
     it: &Running,
     inbox: &mut Inbox,
+    told: &mut Told,
 ) -> Result<Stride, Error> {
     let agreement = &it.agreement;
     let terms = &agreement.terms.document;
@@ -45,15 +49,10 @@ pub(crate) async fn collect(
     let entered = Instant::now();
     let mut heard = entered;
     let mut outlook = Outlook::new(agreement.deal);
-    let mut stop_taken = it.stop.is_none();
+    let orders = Orders { agreement, load: &it.load, stop: it.stop.is_some() };
+    let mut telling = pin!(told.tell(world, wanted, orders));
+    let mut is_told = false;
     loop {
-        if !stop_taken {
-            match tell_stop(world, agreement).await {
-                Ok(CommandAnswer::Taken | CommandAnswer::Refused { .. }) => stop_taken = true,
-                Ok(CommandAnswer::NotYet) | Err(Error::Peer { .. } | Error::Silent { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
         if let Some(why) = outlook.ended(world).await? {
             return Ok(Stride::failed(why));
         }
@@ -66,8 +65,24 @@ pub(crate) async fn collect(
         if world.seen_time() >= terms.expiry.plus(terms.grace) {
             return Ok(Stride::failed("the work went on beyond the deal's expiry"));
         }
-        let pause = if stop_taken { TICK } else { AGAIN };
-        let Ok(Some(message)) = tokio::time::timeout(pause, inbox.recv()).await else { continue };
+        let message = tokio::select! {
+            biased;
+            message = inbox.recv() => message,
+            said = &mut telling, if !is_told => {
+                is_told = true;
+                match said? {
+                    // The work it has goes on; what it will not take goes to the next deal.
+                    Heard::Refused(why) if it.stop.is_none() => {
+                        return Ok(Stride::of(DealFact::StopAsked {
+                            why: format!("the provider refused more work: {why}"),
+                        }));
+                    }
+                    Heard::Refused(_) | Heard::Everything => continue,
+                }
+            },
+            () = tokio::time::sleep(TICK) => None,
+        };
+        let Some(message) = message else { continue };
         match message {
             // After a stop only an end is signed.
             Inbound::Countersign(ask, asker)
@@ -89,12 +104,40 @@ pub(crate) async fn collect(
                     return Ok(stride);
                 }
             }
+            Inbound::Report(results, asker) => {
+                if let Some(stride) = count(&it.load, results, asker) {
+                    return Ok(stride);
+                }
+            }
             Inbound::Stop(why, asker) if it.stop.is_none() => return Ok(Stride::stop(why, asker)),
             // A sign of life while much is handed in; it does not undo a stop.
             Inbound::Progress(_) if it.stop.is_none() => heard = Instant::now(),
             other => answer_later(other),
         }
     }
+}
+
+/// Decide on results. Those that count become a stride; anything else is answered here.
+pub(crate) fn count(
+    load: &Load,
+    results: Vec<Reported>,
+    asker: oneshot::Sender<ReportAnswer>,
+) -> Option<Stride> {
+    let is_ours = |it: &Reported| load.epoch(it.result.task) == Some(it.result.epoch);
+    let is_known =
+        |it: &Reported| load.outcome(it.result.task).is_some_and(|known| known.result == it.result);
+    let is_new = |it: &Reported| is_ours(it) && load.outcome(it.result.task).is_none();
+    if !results.iter().all(|it| is_known(it) || is_new(it)) {
+        let why = "a result is of a task that was not handed over, or contradicts an earlier one";
+        drop(asker.send(ReportAnswer::Refused { why: why.to_owned() }));
+        return None;
+    }
+    let results: Vec<Reported> = results.into_iter().filter(|it| is_new(it)).collect();
+    if results.is_empty() {
+        drop(asker.send(ReportAnswer::Counted));
+        return None;
+    }
+    Some(Stride::answering(DealFact::Reported { results }, Answer::Counted(asker)))
 }
 
 /// What the renter's side holds when a receipt comes.
@@ -120,7 +163,7 @@ impl<'a> Held<'a> {
         let unheard = since_open.min(world.allowed_silence());
         let since_ready = Some(world.ready.since(deal, now).unwrap_or(unheard));
         let own = Own { since_ready, since_open };
-        Self { agreement, time_limit: wanted.work.time_limit, last, own }
+        Self { agreement, time_limit: wanted.order.document.time_limit, last, own }
     }
 }
 
@@ -158,20 +201,16 @@ pub(crate) fn receive(
     if ask.receipt.document.outcome.is_terminal() {
         let delivery =
             Delivery { receipt: ask.receipt, results: ask.results, ending: ask.ending, meter };
-        return Some(Stride {
-            fact: DealFact::Delivered(Box::new(delivery)),
-            answer: Answer::AtVerdict(asker),
-        });
+        let fact = DealFact::Delivered(Box::new(delivery));
+        return Some(Stride::answering(fact, Answer::AtVerdict(asker)));
     }
     match countersign(world, held, &ask, &meter) {
         Ok(renter) => {
             let sample = samples.last().copied();
             let countersigned = Countersigned { receipt: ask.receipt, renter, meter, sample };
             let answer = CountersignAnswer::Signed { signature: renter };
-            Some(Stride {
-                fact: DealFact::Countersigned(Box::new(countersigned)),
-                answer: Answer::Countersigned(asker, answer),
-            })
+            let fact = DealFact::Countersigned(Box::new(countersigned));
+            Some(Stride::answering(fact, Answer::Countersigned(asker, answer)))
         }
         Err(doubt) => {
             tracing::warn!(deal = %held.agreement.deal, %doubt, "a receipt was not signed");

@@ -1,15 +1,10 @@
-//! What goes on outside a running deal: the chain's word on it, and the word "stop" to its provider.
+//! What goes on outside a running deal: the chain's word on it.
 
-use market::{
-    State,
-    document::{Act, Command},
-    fact::Agreement,
-    message::{CommandAnswer, Instruction},
-};
+use market::State;
 use primitives::DealId;
 use tokio::time::Instant;
 
-use crate::{ask, error::Error, world::World};
+use crate::{error::Error, world::World};
 
 /// The chain's word on a deal that is carried here, and how long it has been out of reach.
 pub(crate) struct Outlook {
@@ -46,14 +41,4 @@ fn story(state: State) -> Option<String> {
         State::None | State::Cancelled => "the deal is not on the chain",
     };
     Some(story.to_owned())
-}
-
-/// Tell the provider to end the run.
-pub(crate) async fn tell_stop(
-    world: &World,
-    agreement: &Agreement,
-) -> Result<CommandAnswer, Error> {
-    let command = Command { deal: agreement.deal, fence: world.fence, act: Act::Stop };
-    let command = command.signed(&world.plaza(), &world.signer);
-    ask::command(world, &agreement.peer, Instruction { command, assignment: None }).await
 }

@@ -1,26 +1,28 @@
-//! Submitted -> Placed: ask the offers that serve, cheapest first, until one gives a firm bid.
+//! Placing: ask the offers that serve, cheapest first, until one gives a firm bid.
 //!
 //! Upon a bid: check every term against the order before anyone signs anything. Upon "busy": the
-//! job waits and asks again, until its order expires. Upon nothing that serves: the job ends with
-//! the count of offers that fail in each dimension. Upon a stop: it ends.
+//! search goes on until the order expires. Upon nothing that serves: it ends with the count of offers
+//! that fail in each dimension.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use market::{
-    Session, Terms,
+    DealStage, Outcome, Session, Terms, Verdict, Wish,
     fact::{Agreement, Conclusion, Submission},
     machine::Dimension,
     message::{Bid, BidAnswer, BidRequest, ToProvider, check_bid, within_rules},
     quote::{Inquiry, Quote, Quoted},
 };
-use primitives::{JobId, PeerId, Seconds};
-use tokio::{sync::oneshot, time::Instant};
+use primitives::{Address, JobId, PeerId, Seconds};
+use tokio::time::Instant;
 
 use crate::{
-    ask::{self, answer_later},
+    ask,
     book::Book,
     error::Error,
-    line::{Inbound, Inbox},
     world::{AGAIN, TICK, World},
 };
 
@@ -30,8 +32,41 @@ pub(crate) enum Choice {
     Chosen(Box<Agreement>),
     /// Nobody, and why.
     Nobody(Conclusion),
-    /// The renter wants it ended, and is to hear when that is written down.
-    Stopped(oneshot::Sender<()>),
+}
+
+/// Whom not to ask, and whom to ask last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Search {
+    /// They failed this job before.
+    avoided: BTreeSet<Address>,
+    /// They carry a part of it now: others are asked first, so that it spreads.
+    used: BTreeSet<Address>,
+}
+
+impl Search {
+    /// The search for one more provider of a job that has these deals.
+    pub(crate) fn after(deals: &[Arc<DealStage>]) -> Self {
+        let mut search = Self::default();
+        for deal in deals {
+            let provider = deal.terms().provider;
+            let refused = |verdict: &Verdict| matches!(verdict, Verdict::Refuse { .. });
+            let at_fault = deal
+                .delivery()
+                .is_some_and(|delivery| delivery.outcome() == Outcome::ProviderFault);
+            let failed = match deal.as_ref() {
+                DealStage::Void { .. } => true,
+                DealStage::Judged(it) => refused(&it.verdict),
+                DealStage::Settled(it) => refused(&it.verdict),
+                _ => false,
+            };
+            if failed || at_fault {
+                search.avoided.insert(provider);
+            } else if !deal.is_over() {
+                search.used.insert(provider);
+            }
+        }
+        search
+    }
 }
 
 /// How long an order whose wish nothing in the book meets waits for providers to make themselves
@@ -43,22 +78,23 @@ pub(crate) async fn choose(
     book: &Book,
     job: JobId,
     wanted: &Submission,
-    stop: bool,
-    inbox: &mut Inbox,
+    search: Search,
 ) -> Result<Choice, Error> {
     let order = &wanted.order.document;
     let since = Instant::now();
     // Peers that left a question of this order unanswered are not waited for again.
     let mut silent = BTreeSet::new();
-    if stop {
-        return Ok(nobody("the renter stopped it before a provider was chosen", BTreeMap::new()));
-    }
     loop {
         let changed = book.changed();
-        let quote = ask_book(world, book, wanted);
+        let mut quote = ask_book(world, book, wanted);
         let mut refusals = Vec::new();
         let mut busy = false;
+        quote.ranked.sort_by_key(|quoted| search.used.contains(&quoted.provider));
         for quoted in &quote.ranked {
+            if search.avoided.contains(&quoted.provider) {
+                refusals.push(format!("{}: it failed this job before", quoted.provider));
+                continue;
+            }
             let peer = book.offer(quoted.offer).map(|offer| offer.peer);
             if peer.is_none_or(|peer| silent.contains(&peer)) {
                 refusals.push(format!("{}: it does not answer", quoted.provider));
@@ -85,10 +121,6 @@ pub(crate) async fn choose(
         }
         tokio::select! {
             biased;
-            Some(message) = inbox.recv() => match message {
-                Inbound::Stop(_, asker) => return Ok(Choice::Stopped(asker)),
-                other => answer_later(other),
-            },
             () = changed => {}
             () = tokio::time::sleep(if busy { TICK } else { AGAIN }) => {}
         }
@@ -112,13 +144,18 @@ fn reasons(quote: &Quote, refusals: &[String]) -> String {
 fn ask_book(world: &World, book: &Book, wanted: &Submission) -> Quote {
     let order = &wanted.order.document;
     let inquiry = Inquiry {
-        wish: wanted.work.wish.clone(),
+        wish: bundle(wanted),
         time_limit: order.time_limit,
         max_rate: Some(order.max_rate),
         token: order.token,
     };
     let connected = world.transport.watch_peers().borrow().clone();
     book.quote(world, &inquiry, &connected, world.clock.now())
+}
+
+/// What one deal reserves. Work whose bundle overflows is refused before it gets here.
+fn bundle(wanted: &Submission) -> Wish {
+    wanted.work.bundle().unwrap_or_else(|| wanted.work.wish.clone())
 }
 
 enum Asked {
@@ -139,7 +176,7 @@ async fn ask_provider(
     };
     let request = BidRequest {
         order: wanted.order.clone(),
-        wish: wanted.work.wish.clone(),
+        wish: bundle(wanted),
         salt: wanted.salt,
         deal_salt: (world.salts)(),
         open_fee: world.open_fee,

@@ -1,27 +1,24 @@
 //! Open -> Running: the provider is told what to run until it says that it does.
 //!
-//! Upon entering: send the signed assignment, again until it is taken. Upon a stop: send the signed
-//! stop instead. Upon the first receipt: the work is ready, metering begins. Upon a terminal
-//! receipt: it ended before it began, or at once. Upon the chain ending the deal, the provider's
-//! refusal, or silence beyond the preparation time: the deal failed and is settled by the exits.
+//! Upon entering: send the signed assignments, again until they are taken. Upon a stop: send the
+//! signed stop instead. Upon the first receipt: the work is ready, metering begins. Upon results: they
+//! count; what cannot start has a result too. Upon a terminal receipt: it ended before it began, or at
+//! once. Upon the chain ending the deal, the provider's refusal, or silence beyond the preparation
+//! time: the deal failed and is settled by the exits.
 
-use market::{
-    DealFact,
-    document::{Act, Command},
-    fact::Submission,
-    message::{Assignment, CommandAnswer, Instruction},
-    stage::Open,
-};
-use primitives::{Epoch, TaskIndex};
+use std::pin::pin;
+
+use market::{DealFact, fact::Submission, stage::Open};
 use tokio::time::Instant;
 
 use crate::{
-    ask::{self, answer_later},
+    ask::answer_later,
     error::Error,
     line::{Inbound, Inbox, Stride},
     meter::{self, Held},
-    outside::{Outlook, tell_stop},
-    world::{AGAIN, TICK, World},
+    outside::Outlook,
+    tell::{Heard, Orders, Told},
+    world::{TICK, World},
 };
 
 pub(crate) async fn start(
@@ -29,22 +26,15 @@ pub(crate) async fn start(
     wanted: &Submission,
     it: &Open,
     inbox: &mut Inbox,
+    told: &mut Told,
 ) -> Result<Stride, Error> {
     let agreement = &it.agreement;
     let entered = Instant::now();
     let mut outlook = Outlook::new(agreement.deal);
-    let mut taken = false;
+    let orders = Orders { agreement, load: &it.load, stop: it.stop.is_some() };
+    let mut telling = pin!(told.tell(world, wanted, orders));
+    let mut is_told = false;
     loop {
-        if !taken {
-            match tell(world, wanted, it).await {
-                Ok(CommandAnswer::Taken) => taken = true,
-                Ok(CommandAnswer::NotYet) | Err(Error::Peer { .. } | Error::Silent { .. }) => {}
-                Ok(CommandAnswer::Refused { why }) => {
-                    return Ok(Stride::failed(format!("the provider refused the work: {why}")));
-                }
-                Err(error) => return Err(error),
-            }
-        }
         if let Some(why) = outlook.ended(world).await? {
             return Ok(Stride::failed(why));
         }
@@ -58,12 +48,30 @@ pub(crate) async fn start(
         if let Some(why) = late {
             return Ok(Stride::failed(why));
         }
-        let pause = if taken { TICK } else { AGAIN };
-        let Ok(Some(message)) = tokio::time::timeout(pause, inbox.recv()).await else { continue };
+        let message = tokio::select! {
+            biased;
+            message = inbox.recv() => message,
+            heard = &mut telling, if !is_told => match heard? {
+                Heard::Everything => {
+                    is_told = true;
+                    continue;
+                }
+                Heard::Refused(why) => {
+                    return Ok(Stride::failed(format!("the provider refused the work: {why}")));
+                }
+            },
+            () = tokio::time::sleep(TICK) => None,
+        };
+        let Some(message) = message else { continue };
         match message {
             Inbound::Countersign(ask, asker) => {
                 let held = Held::of(world, wanted, agreement, it.opening, None);
                 if let Some(stride) = meter::receive(world, &held, *ask, asker) {
+                    return Ok(stride);
+                }
+            }
+            Inbound::Report(results, asker) => {
+                if let Some(stride) = meter::count(&it.load, results, asker) {
                     return Ok(stride);
                 }
             }
@@ -74,18 +82,4 @@ pub(crate) async fn start(
             other => answer_later(other),
         }
     }
-}
-
-async fn tell(world: &World, wanted: &Submission, it: &Open) -> Result<CommandAnswer, Error> {
-    if it.stop.is_some() {
-        return tell_stop(world, &it.agreement).await;
-    }
-    let spec = wanted.order.document.spec;
-    let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
-    let command = Command { deal: it.agreement.deal, fence: world.fence, act };
-    let instruction = Instruction {
-        command: command.signed(&world.plaza(), &world.signer),
-        assignment: Some(Assignment { work: wanted.work.clone(), salt: wanted.salt }),
-    };
-    ask::command(world, &it.agreement.peer, instruction).await
 }

@@ -39,7 +39,7 @@ pub(crate) async fn terms(
             Inbound::Consent(consent, asker) => match check(world, it, &consent) {
                 Ok(()) => {
                     let fact = DealFact::Signed { consent };
-                    return Ok(Stride { fact, answer: Answer::Consented(asker) });
+                    return Ok(Stride::answering(fact, Answer::Consented(asker)));
                 }
                 Err(refusal) => drop(asker.send(Err(refusal))),
             },

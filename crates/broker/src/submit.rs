@@ -19,6 +19,10 @@ pub(crate) fn check(world: &World, id: JobId, it: &Submission) -> Result<(), Ref
     granted(world, it)?;
     not_expired(order, world.clock.now())?;
     consistent(it)?;
+    if order.time_limit > world.rules.longest_deal {
+        let longest = world.rules.longest_deal;
+        return Err(Refusal::field("time_limit", &format!("is above the longest deal, {longest}")));
+    }
     match it.work.flaw(world.rules.longest_deal) {
         Some(flaw) => Err(flaw.into()),
         None => Ok(()),
@@ -94,8 +98,18 @@ fn consistent(it: &Submission) -> Result<(), Refusal> {
     let (order, work) = (&it.order.document, &it.work);
     let checks = [
         ("spec", order.spec == work.digest(it.salt)),
-        ("resources", order.resources == market::work::salted(it.salt, &work.wish)),
-        ("time_limit", order.time_limit == work.time_limit),
+        (
+            "resources",
+            work.bundle()
+                .is_some_and(|bundle| order.resources == market::work::salted(it.salt, &bundle)),
+        ),
+        (
+            "time_limit",
+            match work.array {
+                None => order.time_limit == work.time_limit,
+                Some(_) => order.time_limit >= work.time_limit,
+            },
+        ),
         ("output_limit", order.output_limit == work.output_limit.0),
     ];
     match checks.into_iter().find(|(_, same)| !same) {

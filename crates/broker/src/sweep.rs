@@ -5,14 +5,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use market::fact::Conclusion;
-use primitives::{Bytes, Digest, Seconds, UnixSeconds};
-use store::{TreeLimits, load_tree};
+use market::message::Output;
+use primitives::{Bytes, Digest, Epoch, Seconds, TaskIndex, UnixSeconds};
+use store::{OutputName, TreeLimits, load_tree};
 
 use crate::{
     board::Board,
     desk::output_name,
     handed::Handed,
+    tasks::MOST_EPOCHS,
     view::JobView,
     world::{MOST_FILES, World},
 };
@@ -32,19 +33,18 @@ pub(crate) async fn sweep(world: &World, board: &Board, handed: &Handed) {
         // What is being handed in is named by no job yet.
         let mut wanted = handed.blobs();
         for job in kept {
-            wanted.extend(blobs_of(world, job).await);
+            wanted.extend(blobs_of(world, board, job).await);
         }
         for job in past {
             if !swept.insert(job.id) {
                 continue;
             }
-            for blob in blobs_of(world, job).await.difference(&wanted) {
+            for blob in blobs_of(world, board, job).await.difference(&wanted) {
                 if let Err(error) = world.blobs.remove(blob).await {
                     tracing::warn!(%blob, %error, "a blob could not be deleted");
                 }
             }
-            for output in [market::message::Output::Stdout, market::message::Output::Stderr] {
-                let name = output_name(job.id, primitives::TaskIndex(0), output);
+            for name in outputs_of(job) {
                 if let Err(error) = world.outputs.remove(&name).await {
                     tracing::warn!(%name, %error, "an output could not be deleted");
                 }
@@ -53,22 +53,32 @@ pub(crate) async fn sweep(world: &World, board: &Board, handed: &Handed) {
     }
 }
 
+/// The names under which a job's tasks may have printed.
+fn outputs_of(job: &JobView) -> Vec<OutputName> {
+    let mut names = Vec::new();
+    for task in (0..job.tasks.all).map(TaskIndex) {
+        for epoch in (1..=MOST_EPOCHS).map(Epoch) {
+            let both = [Output::Stdout, Output::Stderr];
+            names.extend(both.map(|output| output_name(job.id, task, epoch, output)));
+        }
+    }
+    names
+}
+
 /// Whether a job ended so long ago that its data is to be deleted.
 fn is_past(job: &JobView, now: UnixSeconds, retention: Seconds) -> bool {
-    let ended = match (&job.conclusion, &job.deal) {
-        (None, _) => return false,
-        (Some(Conclusion::Settled), Some(deal)) => {
-            deal.agreement.terms.document.expiry.max(job.since)
-        }
-        (Some(_), _) => job.since,
-    };
+    if job.conclusion.is_none() {
+        return false;
+    }
+    let settled = job.deals.iter().filter(|deal| deal.closing.is_some());
+    let ended = settled.map(|deal| deal.agreement.terms.document.expiry).max();
+    let ended = ended.unwrap_or(job.since).max(job.since);
     now >= ended.plus(retention)
 }
 
 /// The blobs a job names: its inputs, its outputs and the lists of both.
-async fn blobs_of(world: &World, job: &JobView) -> BTreeSet<Digest> {
-    let delivered = job.deal.as_ref().and_then(|deal| deal.delivery.as_ref());
-    let outputs = delivered.into_iter().flat_map(|it| it.results.iter().map(|one| one.output));
+async fn blobs_of(world: &World, board: &Board, job: &JobView) -> BTreeSet<Digest> {
+    let outputs = board.results(job.id);
     let lists: BTreeSet<Digest> = job.submission.work.inputs.into_iter().chain(outputs).collect();
     let mut blobs = BTreeSet::new();
     for list in lists {

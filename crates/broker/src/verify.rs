@@ -7,8 +7,12 @@
 //! A pause of the chain or of this gateway between delivery and judgement only makes more time
 //! pass, which never turns an honest receipt into a doubtful one.
 
-use market::{DealFact, Outcome, Verdict, fact::Submission, stage::Delivered};
-use primitives::{Bytes, Digest};
+use std::collections::BTreeMap;
+
+use market::{
+    DealFact, Outcome, TaskResult, Verdict, fact::Submission, stage::Delivered, task::Reported,
+};
+use primitives::{Bytes, Digest, Epoch, TaskIndex};
 use store::{TreeKind, TreeLimits, load_tree};
 use verification::{Evidence, Own};
 
@@ -24,7 +28,11 @@ pub(crate) async fn judge(
     it: &Delivered,
 ) -> Result<Stride, Error> {
     let limit = wanted.work.output_limit;
-    let verdict = match missing_output(world, limit, it).await? {
+    let flaw = match strange_result(it) {
+        Some(why) => Some(why),
+        None => missing_output(world, limit, it).await?,
+    };
+    let verdict = match flaw {
         Some(why) => Verdict::Refuse { why },
         None => decide(world, wanted, it),
     };
@@ -40,7 +48,7 @@ fn decide(world: &World, wanted: &Submission, it: &Delivered) -> Verdict {
         deal: it.agreement.deal,
         terms,
         locked: terms.cap,
-        time_limit: wanted.work.time_limit,
+        time_limit: wanted.order.document.time_limit,
         last: it.last.as_ref().map(|last| &last.receipt.document),
         receipt: &it.delivery.receipt,
         meter: &it.delivery.meter,
@@ -50,7 +58,23 @@ fn decide(world: &World, wanted: &Submission, it: &Delivered) -> Verdict {
             since_open: world.seen_time().since(it.opening.at),
         },
     };
-    verification::judge(&evidence, &it.delivery.results, &world.rules)
+    let rest = it.delivery.results.iter().map(|reported| reported.result);
+    let results: Vec<TaskResult> = it.load.results().into_iter().chain(rest).collect();
+    verification::judge(&evidence, &results, &world.rules)
+}
+
+/// The first result that is of no task whose result is awaited, for people. A provider at fault may
+/// say of any task that it came to nothing.
+fn strange_result(it: &Delivered) -> Option<String> {
+    if it.delivery.receipt.document.outcome == Outcome::ProviderFault {
+        return None;
+    }
+    let mut awaited: BTreeMap<TaskIndex, Epoch> = it.load.outstanding().collect();
+    let results = it.delivery.results.iter().map(|reported| reported.result);
+    let strange =
+        results.into_iter().find(|result| awaited.remove(&result.task) != Some(result.epoch))?;
+    let (task, epoch) = (strange.task.0, strange.epoch.0);
+    Some(format!("a result is of task {task} in epoch {epoch}, which is not awaited"))
 }
 
 /// The first output that was promised and is not here, for people.
@@ -63,7 +87,7 @@ async fn missing_output(
         return Ok(None);
     }
     let failed = |source| Error::Store { doing: "looking for outputs".to_owned(), source };
-    for result in &it.delivery.results {
+    for Reported { result, .. } in &it.delivery.results {
         if result.output == Digest::default() {
             continue;
         }

@@ -75,9 +75,10 @@ pub struct Order {
     pub resources: B256,
     /// Dearer bids are refused.
     pub max_rate: Rate,
-    /// Running time after which the work is ended.
+    /// Running time after which a deal is ended: the work's own limit, or more where one deal
+    /// carries several tasks.
     pub time_limit: Seconds,
-    /// The most bytes of output, in bytes.
+    /// The most bytes of output of one task, in bytes.
     pub output_limit: u64,
     /// Salted digest of the work.
     pub spec: B256,
@@ -198,7 +199,9 @@ pub enum Act {
         /// The order's salted digest of the work.
         spec: B256,
     },
-    /// End the run and hand in the terminal receipt.
+    /// No more tasks will come: end with the last of those that were assigned.
+    Release,
+    /// End all runs now and hand in the terminal receipt.
     Stop,
 }
 
@@ -273,6 +276,11 @@ mod wire {
             uint32 task;
             uint32 epoch;
             bytes32 spec;
+        }
+
+        struct Release {
+            bytes32 deal;
+            uint64 fence;
         }
 
         struct Stop {
@@ -507,6 +515,8 @@ impl Command {
                 spec,
             }
             .eip712_signing_hash(&plaza.eip712()),
+            Act::Release => wire::Release { deal: self.deal.0, fence: self.fence }
+                .eip712_signing_hash(&plaza.eip712()),
             Act::Stop => wire::Stop { deal: self.deal.0, fence: self.fence }
                 .eip712_signing_hash(&plaza.eip712()),
         }

@@ -7,7 +7,8 @@
 //! gets a new name.
 
 use primitives::{
-    Amount, B256, DealId, Digest, JobId, PeerId, Resources, Sample, Seconds, Signature, UnixSeconds,
+    Amount, B256, DealId, Digest, Epoch, JobId, PeerId, Resources, Sample, Seconds, Signature,
+    TaskIndex, UnixSeconds,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::{
     message::{Assignment, Phase},
     meter::Meter,
     outcome::{Outcome, Verdict},
-    task::{Ending, TaskResult},
+    task::{Ending, Reported},
     work::Work,
 };
 
@@ -52,12 +53,12 @@ pub enum Fact {
 pub enum JobFact {
     /// A signed order was accepted.
     Submitted(Box<Submission>),
-    /// A bid was chosen for it.
+    /// A bid was chosen for it: the first, or one more.
     Placed {
         /// The deal it makes.
         deal: DealId,
     },
-    /// Its deal is open.
+    /// The first of its deals is open.
     Working {
         /// The deal.
         deal: DealId,
@@ -86,8 +87,15 @@ pub struct Submission {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "conclusion")]
 pub enum Conclusion {
-    /// Its deal was settled.
+    /// All its tasks have their results, and all its deals are settled.
     Settled,
+    /// Its deals are over, and some of its tasks have no result.
+    Unfinished {
+        /// Why no further deal carries them, for people.
+        why: String,
+        /// How many tasks have no result.
+        tasks: u32,
+    },
     /// No provider took it, for these reasons; no money moved.
     Unplaced {
         /// For people.
@@ -95,7 +103,7 @@ pub enum Conclusion {
         /// How many offers failed in each dimension.
         rejected: std::collections::BTreeMap<Dimension, usize>,
     },
-    /// Its deal was never opened; no money moved.
+    /// None of its deals was ever opened; no money moved.
     Unopened {
         /// For people.
         why: String,
@@ -115,6 +123,13 @@ pub enum DealFact {
     },
     /// The deal is open on the chain, at the network's depth.
     Opened(Opening),
+    /// Tasks are handed to it.
+    Assigned {
+        /// Which, each with the attempt this is.
+        tasks: Vec<(TaskIndex, Epoch)>,
+        /// Whether no more will come.
+        released: bool,
+    },
     /// The provider says what it does.
     Progressed {
         /// What.
@@ -127,6 +142,11 @@ pub enum DealFact {
     },
     /// A running receipt has both signatures.
     Countersigned(Box<Countersigned>),
+    /// Tasks ended, and their outputs are here.
+    Reported {
+        /// What came of them.
+        results: Vec<Reported>,
+    },
     /// The provider handed in its terminal receipt, and all outputs are here.
     Delivered(Box<Delivery>),
     /// It was decided what to pay; with `Pay`, the renter key's signature.
@@ -195,13 +215,25 @@ pub struct Countersigned {
 pub struct Delivery {
     /// The terminal receipt and the provider key's signature.
     pub receipt: Signed<Receipt>,
-    /// The results behind its root.
-    pub results: Vec<TaskResult>,
+    /// The results behind its root that were not reported before.
+    pub results: Vec<Reported>,
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
     /// The meter it carries.
     pub meter: Meter,
+}
+
+/// Where the clock of a lease stood, and what it measured since the reading before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Running time of the lease since readiness, in milliseconds; holds and gaps excluded.
+    pub elapsed_ms: u64,
+    /// Running time of each task that had begun and was not finished, in milliseconds. What these
+    /// grow while nobody reads the clock is running time of the lease, too.
+    pub runs: Vec<(TaskIndex, u64)>,
+    /// The samples since the reading before.
+    pub samples: Vec<Sample>,
 }
 
 /// How the chain settled a deal.
@@ -223,21 +255,29 @@ pub enum LeaseFact {
     Bid(Box<Agreement>),
     /// The deal never opened; capacity is free again.
     Lapsed,
-    /// The deal is open and the first valid command came.
+    /// The deal is open and valid commands came, which hand over tasks or say that no more will come.
     Assigned {
-        /// The signed command.
-        command: Signed<Command>,
-        /// The work.
-        assignment: Box<Assignment>,
+        /// The signed commands.
+        commands: Vec<Signed<Command>>,
+        /// With the first of them: the work.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        assignment: Option<Box<Assignment>>,
     },
-    /// The program runs; billing starts here.
+    /// The first program runs; billing starts here.
     Started,
+    /// What was measured since; written down before it is told to anybody.
+    Metered(Box<Reading>),
+    /// Tasks ended, and what they left is kept.
+    Finished {
+        /// What came of them.
+        results: Vec<Reported>,
+    },
     /// The renter's side asked to end it.
     StopTaken,
     /// A running receipt has both signatures.
     Countersigned {
         /// The receipt and this side's signature.
-        receipt: Signed<Receipt>,
+        receipt: Box<Signed<Receipt>>,
         /// The renter key's signature.
         renter: Signature,
     },
@@ -269,8 +309,20 @@ impl Conclusion {
     pub fn sentence(&self) -> String {
         match self {
             Self::Settled => "settled".into(),
+            Self::Unfinished { why, tasks } => {
+                format!("{tasks} of its tasks have no result: {why}")
+            }
             Self::Unplaced { why, .. } | Self::Unopened { why } => why.clone(),
         }
+    }
+}
+
+impl Reading {
+    /// This reading, then `next`.
+    pub fn read_on(&mut self, next: Self) {
+        let Self { elapsed_ms, runs, samples } = next;
+        (self.elapsed_ms, self.runs) = (elapsed_ms, runs);
+        self.samples.extend(samples);
     }
 }
 
@@ -282,11 +334,6 @@ impl Closing {
 }
 
 impl Delivery {
-    /// The exit code of the first task: the job's own while jobs have one task.
-    pub fn exit_code(&self) -> Option<i32> {
-        self.results.first().map(|result| result.exit_code)
-    }
-
     /// How it ended.
     pub fn outcome(&self) -> Outcome {
         self.receipt.document.outcome

@@ -1,22 +1,24 @@
 //! What gateway and provider say to each other over the authenticated connection.
 //!
 //! Upon an order: the gateway asks `ToProvider::Bid`; the answer is firm until `acceptBy`.
-//! Upon an open deal: the gateway sends `Command` (assign); the provider fetches blobs, starts, and
-//! sends `Countersign` at readiness, at every interval and at the end.
-//! Upon output: the provider sends `Print` pieces while it runs and `PutBlob` before the end.
+//! Upon an open deal: the gateway sends `Command` (assign, and release with the last task); the
+//! provider fetches blobs, starts, and sends `Countersign` at readiness, at every interval and at the
+//! end.
+//! Upon output: the provider sends `Print` pieces while a task runs and `PutBlob` after it; then
+//! `Report`, upon whose answer the task counts, or the terminal `Countersign`, which reports the rest.
 //!
 //! Each value travels as the JSON header of one exchange; blobs, output pieces and JSON-RPC travel
 //! as its body. Whatever is lost is sent again: every message may arrive twice.
 
 use primitives::{
-    Amount, B256, BasisPoints, DealId, Digest, Sample, Signature, TaskIndex, UnixSeconds,
+    Amount, B256, BasisPoints, DealId, Digest, Epoch, Sample, Signature, TaskIndex, UnixSeconds,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     document::{Command, Offer, Order, Receipt, Signed, Terms},
     machine::Wish,
-    task::{Ending, TaskResult},
+    task::{Ending, Reported},
     work::Work,
 };
 
@@ -35,7 +37,7 @@ pub enum ToProvider {
 pub struct BidRequest {
     /// The renter's signed order.
     pub order: Signed<Order>,
-    /// The content behind the order's `resources`.
+    /// The content behind the order's `resources`: the bundle that one deal reserves.
     pub wish: Wish,
     /// The salt of the order's digests.
     pub salt: B256,
@@ -78,12 +80,12 @@ pub struct Bid {
     pub resources: primitives::Resources,
 }
 
-/// A signed command with what it takes to carry it out.
+/// Signed commands of one deal with what it takes to carry them out; all are taken, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instruction {
-    /// The command and the renter key's signature.
-    pub command: Signed<Command>,
-    /// With an assignment: the content behind its `spec`.
+    /// The commands, each with the renter key's signature, in the order in which they are meant.
+    pub commands: Vec<Signed<Command>>,
+    /// With the first assignment under the deal: the content behind its `spec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignment: Option<Assignment>,
 }
@@ -97,7 +99,7 @@ pub struct Assignment {
     pub salt: B256,
 }
 
-/// The answer to a command.
+/// The answer to an instruction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "answer")]
 pub enum CommandAnswer {
@@ -133,10 +135,19 @@ pub enum ToGateway {
         deal: DealId,
         /// The task.
         task: TaskIndex,
+        /// Which attempt at it.
+        epoch: Epoch,
         /// Which output.
         output: Output,
         /// How many bytes came before.
         offset: u64,
+    },
+    /// These tasks ended, and their outputs are handed in. Answered by [`ReportAnswer`].
+    Report {
+        /// The deal.
+        deal: DealId,
+        /// What came of them.
+        results: Vec<Reported>,
     },
     /// Which of these does the gateway not have yet? Answered by [`Missing`].
     Missing {
@@ -207,8 +218,8 @@ pub struct Countersign {
     pub samples_before: u64,
     /// The samples since.
     pub samples: Vec<Sample>,
-    /// With a terminal receipt: the results behind its root.
-    pub results: Vec<TaskResult>,
+    /// With a terminal receipt: the results behind its root that were not reported before.
+    pub results: Vec<Reported>,
     /// With a terminal receipt: why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
@@ -229,6 +240,21 @@ pub enum CountersignAnswer {
         samples: u64,
     },
     /// Not now (the deal is not open on the gateway's view, or its line is busy); send again.
+    NotYet,
+    /// Never.
+    Refused {
+        /// For people.
+        why: String,
+    },
+}
+
+/// The answer to results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "answer")]
+pub enum ReportAnswer {
+    /// They are written down, and count.
+    Counted,
+    /// Not now, or something that they name has not come in; hand it in and report again.
     NotYet,
     /// Never.
     Refused {

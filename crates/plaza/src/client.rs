@@ -8,14 +8,14 @@ pub(crate) mod feed;
 
 use std::time::Duration;
 
-use api::{Balance, DealReceipt, Job, Jobs, Listed, Network, Offers, Problem};
+use api::{Balance, DealReceipt, Job, Jobs, Listed, Network, Offers, Problem, Task, Tasks};
 use market::{
     document::Consent,
     fact::Submission,
     message::Output,
     quote::{Inquiry, Quote},
 };
-use primitives::{Address, DealId, JobId};
+use primitives::{Address, DealId, Epoch, JobId, TaskIndex};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -30,6 +30,14 @@ pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     token: String,
+}
+
+/// What a task printed, on its way here.
+pub(crate) struct Printed {
+    /// Which attempt at the task printed it.
+    pub(crate) epoch: Epoch,
+    /// The bytes.
+    pub(crate) response: Response,
 }
 
 impl Client {
@@ -93,20 +101,33 @@ impl Client {
         self.post(&format!("v1/jobs/{job}/stop"), &()).await
     }
 
-    /// What a job prints from byte `from` on, until it is over or, without `follow`, until now.
+    /// The tasks of a job, by index.
+    pub(crate) async fn tasks(&self, job: JobId) -> Result<Vec<Task>> {
+        let tasks: Tasks = self.get(&format!("v1/jobs/{job}/tasks")).await?;
+        Ok(tasks.tasks)
+    }
+
+    /// What the newest attempt at a task prints from byte `from` on, until it is over or, without
+    /// `follow`, until now.
     pub(crate) async fn output(
         &self,
         job: JobId,
+        task: TaskIndex,
         output: Output,
         from: u64,
         follow: bool,
-    ) -> Result<Response> {
+    ) -> Result<Printed> {
         let word = match output {
             Output::Stdout => "stdout",
             Output::Stderr => "stderr",
         };
-        let path = format!("v1/jobs/{job}/outputs/{word}?from={from}&follow={follow}");
-        answered(self.request(Method::GET, &path)).await
+        let task = task.0;
+        let path = format!("v1/jobs/{job}/outputs/{word}?task={task}&from={from}&follow={follow}");
+        let response = answered(self.request(Method::GET, &path)).await?;
+        let epoch = response.headers().get(api::EPOCH).and_then(|epoch| epoch.to_str().ok());
+        let epoch = epoch.and_then(|epoch| epoch.parse().ok()).map(Epoch);
+        let unsaid = || Failure::new("the gateway does not say which attempt printed this");
+        Ok(Printed { epoch: epoch.ok_or_else(unsaid)?, response })
     }
 
     /// Agree to a deal's terms.

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Args, Parser, Subcommand, builder::Styles};
+use clap::{Args, Parser, Subcommand, ValueHint, builder::Styles};
 use clap_complete::Shell;
 use market::{Root, Wasm, Wish};
 use primitives::{
@@ -25,10 +25,12 @@ use primitives::{
     after_help = "Examples:
   plaza run -- echo hello                      run a command on a rented machine, pay by the second
   plaza run --input data.csv -- wc -l data.csv send a file along
+  plaza job submit sweep.yaml                  the same at many points, on many machines
   plaza job list                               what ran, what it cost
   plaza provider --join network.json           rent this machine out
 
-Exit status: 0 done, 1 failed, 2 wrong usage; 'plaza run' gives the job's own (see its help)."
+Exit status: 0 done, 1 failed, 2 wrong usage; 'plaza run' and 'plaza job submit' tell how the job
+ended (see their help)."
 )]
 pub(crate) struct Typed {
     /// The data folder [default: $XDG_DATA_HOME/plaza or ~/.local/share/plaza]
@@ -160,25 +162,38 @@ pub(crate) struct PurseFlags {
 #[command(after_help = "JOB is a job's id or its first digits (at least four).
 
 Examples:
+  plaza job submit sweep.yaml
   plaza job list
-  plaza job logs --follow 3f2a
-  plaza job receipt 3f2a > papers.json")]
+  plaza job tasks 3f2a
+  plaza job logs 3f2a --task 12
+  plaza job fetch 3f2a --output results
+  plaza job receipt 3f2a")]
 pub(crate) enum JobCommand {
+    /// Order the work of a sheet, once or at many points, and follow it
+    Submit(SubmitFlags),
     /// All jobs, newest first
     List,
-    /// One job: where it stands, what it costs
+    /// One job: where it stands, its deals, its tasks, what it costs
     View {
         /// The job
         job: String,
     },
-    /// What a job printed
+    /// The tasks of a job, by index: who ran them, how they ended
+    Tasks {
+        /// The job
+        job: String,
+    },
+    /// What a task of a job printed
     Logs {
         /// The job
         job: String,
+        /// Which of its tasks
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        task: u32,
         /// What it printed to standard error instead
         #[arg(long)]
         stderr: bool,
-        /// Go on until the job is over
+        /// Go on until the task is over
         #[arg(long, short)]
         follow: bool,
     },
@@ -187,7 +202,7 @@ pub(crate) enum JobCommand {
         /// The job
         job: String,
     },
-    /// Bring back what a job left in ./out
+    /// Bring back what a job left in ./out; of many tasks each into a folder named by its index
     Fetch {
         /// The job
         job: String,
@@ -195,7 +210,7 @@ pub(crate) enum JobCommand {
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
-    /// The signed papers of a job's deal: terms, receipts, signatures
+    /// The bill of a job, deal by deal and in sum; with --json the signed papers, too
     Receipt {
         /// The job
         job: String,
@@ -258,6 +273,67 @@ impl WishFlags {
         let Self { wasm, fuel, deterministic, .. } = *self;
         if wasm { Root::Wasm(Wasm { fuel: fuel.map(Fuel), deterministic }) } else { Root::Host }
     }
+}
+
+/// `plaza job submit`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  plaza job submit sweep.yaml
+  plaza job submit --dry-run sweep.yaml        (what would be ordered, what it would cost)
+  plaza job submit --output results sweep.yaml (results/0, results/1, ...)
+
+A sheet in full:
+  command: [awk, -v, 'r={r}', -f, model.awk]   {r} is replaced; the environment has r and PLAZA_TASK
+  env: {LC_ALL: C}
+  inputs: [model.awk]                          files and folders, from where the sheet lies
+  resources: {cpus: 0.5, memory: 64M, disk: 100M, gpus: 0}     of one task
+  time_limit: 1m                               of one task
+  output_limit: 1M                             of one task
+  max_price: 0.20                              dollars per hour, of one deal
+  budget: 1.50                                 dollars, the most that all deals put aside together
+  array:
+    sweep:                                     every combination; the first changes slowest
+      r: {from: 2.8, to: 4, steps: 61}         61 values, both ends among them; exact decimals
+      x: {from: 0, to: 1, step: 0.25}
+      seed: [1, 2, 3]
+    deals: 4                                   at the same time, with as many providers as there are
+    at_once: 2                                 tasks at the same time in one deal
+    deal_time_limit: 30m                       [default: enough for its share of the tasks]
+Instead of sweep: 'points: [{r: 2.8, seed: 1}, {r: 3.5, seed: 9}]' or 'count: 100'. Only command is
+needed; without array the work is done once.
+
+The first Ctrl-C stops the job and settles what it used, a second one leaves it running.
+
+Exit status: 0 every task ended with 0, 1 some failed, 125 plaza or the network failed, 130 you left
+it running, 143 you stopped it.")]
+pub(crate) struct SubmitFlags {
+    /// The sheet, in YAML
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Order nothing: print the tasks and what a deal would cost
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Bring back what each task leaves in ./out into DIR/INDEX
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Open its deals in this session, which 'plaza wallet session' granted: the gateway signs, and
+    /// you may leave
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+
+    /// Return as soon as the deals are paid for and under way
+    #[arg(long)]
+    pub(crate) detach: bool,
+
+    /// Say nothing but what goes wrong
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) purse: PurseFlags,
 }
 
 /// `plaza offer`.
@@ -517,7 +593,8 @@ fn span(text: &str) -> Result<Seconds, String> {
     parse_seconds(text).map_err(|flaw| flaw.to_string())
 }
 
-fn cores(text: &str) -> Result<Millicores, String> {
+/// A number of cores as typed.
+pub(crate) fn cores(text: &str) -> Result<Millicores, String> {
     let refuse = || format!("'{text}' is no number of cores: expected one such as 2 or 0.5");
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     if part.len() > 3 || (whole.is_empty() && part.is_empty()) {

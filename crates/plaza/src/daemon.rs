@@ -34,6 +34,13 @@ pub(crate) struct Reached {
     pub(crate) fresh: bool,
 }
 
+impl Reached {
+    /// The decimals of the network's stablecoin.
+    pub(crate) fn decimals(&self) -> u8 {
+        self.network.descriptor.contracts.token_decimals
+    }
+}
+
 /// How long a network may take to answer after its start, on a slow and busy machine.
 const START: Duration = Duration::from_secs(60);
 /// How long where a chain of somebody else's has to call its contracts final first.

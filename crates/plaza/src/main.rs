@@ -10,6 +10,7 @@ mod network;
 mod offer;
 mod owner;
 mod run;
+mod submit;
 mod wallet;
 
 mod doctor;
@@ -48,7 +49,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 
 use crate::{
-    command::{Command, Typed},
+    command::{Command, JobCommand, Typed},
     config::Config,
     failure::{Doing as _, FAILED, OURS, Result},
     voice::Voice,
@@ -70,7 +71,8 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(failure) => {
             Voice { json: typed.json }.failure(&failure);
-            let ours = matches!(typed.command, Command::Run(_));
+            let ours =
+                matches!(typed.command, Command::Run(_) | Command::Job(JobCommand::Submit(_)));
             ExitCode::from(if ours { OURS } else { FAILED })
         }
     }
@@ -96,6 +98,7 @@ fn start(typed: &Typed) -> Result<ExitCode> {
 async fn role(config: &Config, command: &Command) -> Result<ExitCode> {
     match command {
         Command::Run(flags) => return Ok(run::run(config, flags).await),
+        Command::Job(JobCommand::Submit(flags)) => return Ok(submit::submit(config, flags).await),
         Command::Job(command) => job::job(config, command).await,
         Command::Offer(command) => offer::offer(config, command).await,
         Command::Wallet(command) => wallet::wallet(config, command).await,

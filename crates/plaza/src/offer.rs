@@ -9,7 +9,10 @@ use crate::{
     config::Config,
     daemon::{self, Reached},
     failure::{Failure, Result},
-    run::{budget, dollars, hourly, unserved},
+    run::{
+        dollars, hourly,
+        order::{Names, max_rate, unserved},
+    },
     voice::table,
 };
 
@@ -20,10 +23,12 @@ pub(crate) async fn offer(config: &Config, command: &OfferCommand) -> Result<()>
         OfferCommand::View { offer } => view(config, &reached, offer).await,
         OfferCommand::Quote { wish, max_price, timeout } => {
             let network = &reached.network.descriptor;
+            let typed = max_price.as_deref();
+            let limit = typed.map(|it| max_rate(it, Names::FLAGS.price, reached.decimals()));
             let inquiry = Inquiry {
                 wish: wish.wish(),
                 time_limit: timeout.unwrap_or(network.profile.market.time_limit),
-                max_rate: budget(max_price.as_deref(), &reached)?,
+                max_rate: limit.transpose()?,
                 token: network.contracts.token,
             };
             quote(config, &reached, &inquiry).await
@@ -88,8 +93,13 @@ async fn quote(config: &Config, reached: &Reached, inquiry: &Inquiry) -> Result<
 
 fn told(quote: &Quote, decimals: u8) -> String {
     if quote.ranked.is_empty() {
-        return unserved(quote).to_string();
+        return unserved(quote, Names::FLAGS).to_string();
     }
+    ranked(quote, decimals)
+}
+
+/// The offers that serve, cheapest first.
+pub(crate) fn ranked(quote: &Quote, decimals: u8) -> String {
     let rows: Vec<_> = quote
         .ranked
         .iter()

@@ -1,9 +1,10 @@
-//! What a job left in `./out`, on its way back.
+//! What the tasks of a job left in `./out`, on its way back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use api::Job;
-use primitives::Bytes;
+use api::{Job, Task};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use primitives::{Bytes, Digest};
 use store::{Existing, TreeLimits, load_tree, unpack};
 
 use crate::{
@@ -11,29 +12,64 @@ use crate::{
     failure::{Doing as _, Failure, Result},
 };
 
-/// The most entries brought back.
+/// The most entries brought back of one task.
 const ENTRIES: usize = 1_000_000;
 
-/// Bring back what a job left into `target`; how many entries, or `None` when there is nothing and
-/// `always` does not ask for an empty folder.
+/// How many tasks' outputs are under way at once.
+const AT_ONCE: usize = 8;
+
+/// Bring back what a job of one task left into `target`; how many entries, or `None` when there is
+/// nothing and `always` does not ask for an empty folder.
 pub(crate) async fn bring(
     client: &Client,
     job: &Job,
+    tasks: &[Task],
     target: &Path,
     always: bool,
 ) -> Result<Option<usize>> {
-    let delivery = job.deal.as_ref().and_then(|deal| deal.delivery.as_ref());
-    let Some(result) = delivery.and_then(|delivery| delivery.results.first()) else {
-        return Ok(None);
-    };
+    // What a deal handed in is brought back even if it did not count.
+    let delivery = job.deal().and_then(|deal| deal.delivery.as_ref());
+    let delivered = delivery.and_then(|delivery| delivery.results.first());
+    let delivered = delivered.map(|reported| reported.result.output);
+    let counted = tasks.first().and_then(|task| task.output);
+    match counted.or(delivered.filter(|list| *list != Digest::default())) {
+        Some(list) => bring_tree(client, job, list, target, always).await,
+        None => Ok(None),
+    }
+}
+
+/// Bring back what each task of a job left into a folder of its own under `target`, by index; how
+/// many tasks left anything.
+pub(crate) async fn bring_all(
+    client: &Client,
+    job: &Job,
+    tasks: &[Task],
+    target: &Path,
+) -> Result<usize> {
+    let left: Vec<(PathBuf, Digest)> = tasks
+        .iter()
+        .filter_map(|task| Some((target.join(task.task.0.to_string()), task.output?)))
+        .collect();
+    let brought = left
+        .iter()
+        .map(|(place, list)| async move { bring_tree(client, job, *list, place, false).await });
+    let brought: Vec<Option<usize>> =
+        stream::iter(brought).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(brought.into_iter().flatten().count())
+}
+
+async fn bring_tree(
+    client: &Client,
+    job: &Job,
+    list: Digest,
+    target: &Path,
+    always: bool,
+) -> Result<Option<usize>> {
     let what = || format!("bringing back outputs into {}", target.display());
     let blobs = RemoteBlobs(client.clone());
     let size = Bytes(job.submission.order.document.output_limit);
     let limits = TreeLimits { entries: ENTRIES, size };
-    if result.output.word().is_zero() {
-        return Ok(None);
-    }
-    let tree = load_tree(&result.output, &blobs, &limits).await.doing(what)?;
+    let tree = load_tree(&list, &blobs, &limits).await.doing(what)?;
     if tree.entries().is_empty() && !always {
         return Ok(None);
     }

@@ -9,23 +9,25 @@
 
 mod bill;
 mod consent;
-mod follow;
-mod order;
-mod progress;
+pub(crate) mod follow;
+pub(crate) mod order;
+pub(crate) mod progress;
+mod story;
+mod total;
 
 use std::{
-    path::PathBuf,
+    path::{Component, PathBuf},
     process::ExitCode,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
 use api::Job;
-use market::fact::Submission;
+use market::{Rules, Work, fact::Submission};
 use primitives::JobId;
 
-pub(crate) use bill::{Bill, dollars, hourly};
-pub(crate) use order::{budget, unserved};
+pub(crate) use bill::{Bill, dollars, hourly, told};
+pub(crate) use total::Total;
 
 use crate::{
     client::Client,
@@ -34,12 +36,16 @@ use crate::{
     daemon::{self, Reached},
     failure::{OURS, Result},
     outputs, purse,
-    run::{follow::End, order::Prepared, progress::Progress},
+    run::{
+        follow::End,
+        order::{Names, Prepared, Wanted, max_rate},
+        progress::Progress,
+    },
     session,
 };
 
-/// Exit status of a run that was left running.
-const LEFT: u8 = 130;
+/// Exit status of a job that was left running.
+pub(crate) const LEFT: u8 = 130;
 
 /// How long a gateway that went away is waited for with an order.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,10 +73,10 @@ async fn attempt(config: &Config, flags: &RunFlags, job: &mut Option<JobId>) -> 
     let key = purse::open(&config.folder, &flags.purse, reached.network.local)?;
     let named = |name: &String| session::named(&config.folder, &reached, &key, name);
     let session = flags.session.as_ref().map(named).transpose()?;
-    let prepared = order::prepare(&reached, &key, flags, session, &progress).await?;
-    let Prepared { submission, id } = prepared;
+    let wanted = Wanted { session, ..wanted(&reached, flags)? };
+    let Prepared { submission, id } = order::prepare(&reached, &key, wanted, &progress).await?;
     *job = Some(id);
-    submit(config, &reached.client, &submission, id).await?;
+    send(config, &reached.client, &submission, id).await?;
     progress.submitted(id);
     let following = follow::Following {
         client: reached.client.clone(),
@@ -79,6 +85,8 @@ async fn attempt(config: &Config, flags: &RunFlags, job: &mut Option<JobId>) -> 
         submission: &submission,
         key: &key,
         job: id,
+        budget: None,
+        prints: true,
         detach: flags.detach,
         open_line: AtomicBool::new(false),
     };
@@ -94,7 +102,7 @@ async fn attempt(config: &Config, flags: &RunFlags, job: &mut Option<JobId>) -> 
 
 /// Hand in the order. Whether a gateway that went away has heard it nobody knows, so it is sent
 /// again, to wherever the gateway is by then: the same order is the same job.
-async fn submit(
+pub(crate) async fn send(
     config: &Config,
     client: &Client,
     submission: &Submission,
@@ -112,6 +120,49 @@ async fn submit(
     heard.map(drop)
 }
 
+fn wanted(reached: &Reached, flags: &RunFlags) -> Result<Wanted> {
+    let decimals = reached.network.descriptor.contracts.token_decimals;
+    let names = Names::FLAGS;
+    let price = flags.max_price.as_deref();
+    let mut work = work(flags, &reached.network.descriptor.profile.market);
+    let mut inputs = flags.input.clone();
+    if let Some((name, module)) = module(flags) {
+        work.command[0] = name;
+        inputs.push(module);
+    }
+    Ok(Wanted {
+        deal_time_limit: work.time_limit,
+        work,
+        inputs,
+        session: None,
+        max_rate: price.map(|typed| max_rate(typed, names.price, decimals)).transpose()?,
+        names,
+    })
+}
+
+/// A module that is named by its place on this machine: its name among the inputs, and the file. None
+/// where an input brings what the command names.
+fn module(flags: &RunFlags) -> Option<(String, PathBuf)> {
+    let path = PathBuf::from(flags.command.first().filter(|_| flags.wish.wasm)?);
+    let first = path.components().find(|it| matches!(it, Component::Normal(_)))?;
+    let is_brought = path.is_relative()
+        && flags.input.iter().any(|it| it.file_name() == Some(first.as_os_str()));
+    let name = path.file_name()?.to_str()?.to_owned();
+    (!is_brought && path.is_file()).then_some((name, path))
+}
+
+fn work(flags: &RunFlags, rules: &Rules) -> Work {
+    Work {
+        command: flags.command.clone(),
+        env: flags.env.iter().cloned().collect(),
+        inputs: None,
+        wish: flags.wish.wish(),
+        time_limit: flags.timeout.unwrap_or(rules.time_limit),
+        output_limit: flags.output_limit.unwrap_or(rules.output_limit),
+        array: None,
+    }
+}
+
 async fn conclude(
     config: &Config,
     reached: &Reached,
@@ -121,9 +172,10 @@ async fn conclude(
 ) -> Result<u8> {
     let target = target(flags.output.as_ref(), job.id);
     let client = daemon::present(config, &reached.client)?;
-    let brought = outputs::bring(&client, job, &target, flags.output.is_some()).await;
-    let bill = Bill::of(job, reached);
-    progress.finished(job, &reached.network, &bill);
+    let tasks = client.tasks(job.id).await?;
+    let brought = outputs::bring(&client, job, &tasks, &target, flags.output.is_some()).await;
+    let bill = Bill::of(job, &tasks, reached);
+    progress.finished(job, &bill.lines(reached.decimals()));
     let status = match brought {
         Ok(Some(count)) => {
             progress.brought(&target, count);
@@ -145,7 +197,8 @@ async fn leave(config: &Config, reached: &Reached, job: JobId, detached: bool) -
     let short = job.short();
     if config.voice.json {
         let job = reached.client.job(&job.to_string()).await?;
-        config.voice.answer(&Bill::of(&job, reached), String::new);
+        let tasks = reached.client.tasks(job.id).await?;
+        config.voice.answer(&Bill::of(&job, &tasks, reached), String::new);
     } else if detached {
         config.voice.answer(&(), || short.clone());
     }

@@ -103,6 +103,16 @@ impl Resources {
         })
     }
 
+    /// This bundle `count` times, or `None` on overflow.
+    pub fn times(&self, count: u16) -> Option<Self> {
+        Some(Self {
+            cpu: Millicores(self.cpu.0.checked_mul(count.into())?),
+            memory: Bytes(self.memory.0.checked_mul(count.into())?),
+            disk: Bytes(self.disk.0.checked_mul(count.into())?),
+            gpus: self.gpus.checked_mul(count.into())?,
+        })
+    }
+
     /// What is left when `other` is taken out, or `None` when it does not fit.
     pub fn minus(&self, other: &Self) -> Option<Self> {
         Some(Self {

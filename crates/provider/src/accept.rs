@@ -1,10 +1,11 @@
 //! Offered -> Assigned: a firm bid waits for its deal to open and for its work.
 //!
-//! Upon an assignment: it is taken when the deal is open on our own view at the network's depth;
-//! until then the gateway hears `NotYet`, after a moment of waiting for the next block. Upon a
-//! stop of an open deal: nothing ran, and a terminal receipt says so, so that it settles at once. Upon a final block later than
-//! `acceptBy` without the deal, or upon its cancel: the bid has lapsed. Upon a deal that is open and
-//! never assigned: the exits, with nothing in hand, until it is settled.
+//! Upon tasks with the work: they are taken when the deal is open on our own view at the network's
+//! depth; until then the gateway hears `NotYet`, after a moment of waiting for the next block. Upon
+//! a stop of an open deal: nothing ran, and a terminal receipt says so, so that it settles at once.
+//! Upon a final block later than `acceptBy` without the deal, or upon its cancel: the bid has
+//! lapsed. Upon a deal that is open and never assigned: the exits, with nothing in hand, until it
+//! is settled.
 //!
 //! Invariant: nothing is prepared for a deal that the network could still take back.
 
@@ -16,16 +17,18 @@ use market::{
     fact::Agreement,
     message::{Assignment, CommandAnswer},
     stage::Ended,
+    task::Load,
 };
 use tokio::time::Instant;
 
 use crate::{
+    assign::{Standing, news},
     error::Error,
     exits,
-    inbox::{Answer, Inbox, Wanted, refuse},
+    inbox::{Answer, Handed, Inbox, Wanted, refuse},
     line::Stride,
     outside::next_head,
-    terminal::{self, End, NOTHING},
+    terminal::{self, End},
     world::Workshop,
 };
 
@@ -36,9 +39,10 @@ const OFTEN: Duration = Duration::from_millis(20);
 /// How often it is looked at while nobody waits and no block comes.
 const SELDOM: Duration = Duration::from_secs(10);
 
-/// An assignment that came before its deal was seen open.
+/// Tasks that came before their deal was seen open.
 struct Waiting {
-    work: Box<(Signed<Command>, Assignment)>,
+    commands: Vec<Signed<Command>>,
+    assignment: Box<Assignment>,
     answer: Answer,
     until: Instant,
 }
@@ -71,12 +75,16 @@ pub(crate) async fn work(
         tokio::select! {
             biased;
             (wanted, answer) = inbox.next(agreement, &plaza, rules) => match wanted {
-                Wanted::Assign(work) => {
-                    waiting = Some(Waiting { work, answer, until: Instant::now() + WAIT });
-                }
+                Wanted::Tasks(handed) => match first(*handed) {
+                    Ok((commands, assignment)) => {
+                        let until = Instant::now() + WAIT;
+                        waiting = Some(Waiting { commands, assignment, answer, until });
+                    }
+                    Err(why) => refuse(answer, why),
+                },
                 Wanted::Stop if slot.state == State::Open => {
-                    let fact = terminal::sign(shop, agreement, NOTHING, End::stopped_before());
-                    return Ok(Stride { fact: Some(fact), answer: Some(answer) });
+                    let fact = terminal::sign(shop, agreement, End::stopped_before(), &[], Vec::new());
+                    return Ok(Stride { facts: vec![fact], answer: Some(answer) });
                 }
                 Wanted::Stop if slot.state == State::None => {
                     drop(answer.send(CommandAnswer::NotYet));
@@ -89,10 +97,25 @@ pub(crate) async fn work(
     }
 }
 
+/// The first tasks of a lease, with the work.
+fn first(handed: Handed) -> Result<(Vec<Signed<Command>>, Box<Assignment>), String> {
+    let Handed { commands, assignment } = handed;
+    let assignment = Box::new(assignment.ok_or("the work is missing")?);
+    let standing = Standing {
+        work: &assignment.work,
+        spec: assignment.work.digest(assignment.salt),
+        load: &Load::default(),
+        stop: false,
+    };
+    Ok((news(standing, commands)?, assignment))
+}
+
 /// What the exits stand on while no work was ever assigned.
 fn nothing_ran(agreement: &Agreement) -> Ended {
     Ended {
         agreement: agreement.clone(),
+        load: Load::default(),
+        samples: Vec::new(),
         last: None,
         delivery: None,
         renter: None,
@@ -110,9 +133,9 @@ fn take(shop: &Workshop, agreement: &Agreement, slot: &Slot, it: Waiting) -> Tak
     match slot.state {
         State::Open => match shop.floor.keep(agreement, shop.world.clock.now()) {
             Ok(()) => {
-                let (command, assignment) = *it.work;
-                let fact = LeaseFact::Assigned { command, assignment: Box::new(assignment) };
-                Taken::Yes(Box::new(Stride { fact: Some(fact), answer: Some(it.answer) }))
+                let Waiting { commands, assignment, answer, .. } = it;
+                let fact = LeaseFact::Assigned { commands, assignment: Some(assignment) };
+                Taken::Yes(Box::new(Stride { facts: vec![fact], answer: Some(answer) }))
             }
             Err(_) => {
                 refuse(it.answer, "the deal opened so late that its capacity was given away");

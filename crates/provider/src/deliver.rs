@@ -1,23 +1,24 @@
 //! Ended -> Settled: the work is handed in, and what is due is collected.
 //!
-//! Upon entering, at the same time: everything the run left and printed goes to the gateway, then
-//! the terminal receipt, until the renter key signs it; and the exits are looked at (`exits`). Upon
-//! the signature: it is written down, and settling needs nobody else. Upon a refusal, or silence
+//! Upon entering, at the same time: everything the last runs left and printed goes to the gateway,
+//! then the terminal receipt, until the renter key signs it; and the exits are looked at (`exits`).
+//! Upon the signature: it is written down, and settling needs nobody else. Upon a refusal, or silence
 //! beyond our patience: the renter's side is given up, and the exits decide.
 //!
 //! Invariant: at most one terminal receipt per deal, durable before it leaves.
 
-use std::{pin::pin, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
+use futures::future::join_all;
 use market::{
     LeaseFact,
     fact::Delivery,
-    message::{CommandAnswer, Countersign, CountersignAnswer, Output, Phase, ToGateway},
+    message::{CommandAnswer, Countersign, CountersignAnswer, Phase, ReportAnswer, ToGateway},
     stage::Ended,
-    task::TaskResult,
+    task::{Reported, TaskResult},
 };
 use net::Body;
-use primitives::{B256, DealId, Digest, Sample, Signature};
+use primitives::{B256, DealId, Digest, Signature};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -26,11 +27,15 @@ use crate::{
     gateway::PROMPT,
     inbox::Inbox,
     line::Stride,
-    outputs, print,
+    outputs,
+    print::{self, Printer},
+    report::{self, MOST_RESULTS},
     tally::Tally,
     world::{AGAIN, Workshop},
 };
 
+/// How many tasks' prints are handed in at the same time.
+const PRINTED_AT_ONCE: usize = 8;
 /// The longest pause between two attempts.
 const SELDOM: Duration = Duration::from_secs(5);
 
@@ -89,7 +94,8 @@ async fn hand_in(shop: &Workshop, it: &Ended) -> LeaseFact {
     }
 }
 
-/// One attempt: outputs, then the rest of what was printed, then the receipt.
+/// One attempt: outputs, then the rest of what was printed, then the receipt with the results; with
+/// the last of them, where they are many.
 async fn attempt(
     shop: &Workshop,
     it: &Ended,
@@ -97,70 +103,77 @@ async fn attempt(
     heard: &mut Instant,
 ) -> Result<CountersignAnswer, Error> {
     let (deal, every) = (it.agreement.deal, shop.sign_of_life());
-    for result in &delivery.results {
-        let handing_in = hand_in_result(shop, deal, result, heard);
-        shop.gateway.while_saying(deal, Phase::Delivering, every, handing_in).await?;
+    let handing_in = hand_in_results(shop, deal, &delivery.results, heard);
+    shop.gateway.while_saying(deal, Phase::Delivering, every, handing_in).await?;
+    let (reports, last) = shares(&delivery.results);
+    for results in reports {
+        match report::send(shop, deal, results.to_vec()).await? {
+            ReportAnswer::Counted => *heard = Instant::now(),
+            ReportAnswer::NotYet => return Ok(CountersignAnswer::NotYet),
+            ReportAnswer::Refused { why } => return Ok(CountersignAnswer::Refused { why }),
+        }
     }
-    let samples = samples(shop, it).await?;
-    let last = it.last.as_ref().map_or(B256::ZERO, |(receipt, _)| receipt.document.meter);
-    let mut tally = Tally::new(samples, last);
-    let answer = ask(shop, delivery, tally.agreed(), tally.since()).await?;
+    let root = it.last.as_ref().map_or(B256::ZERO, |(receipt, _)| receipt.document.meter);
+    let count = usize::try_from(delivery.meter.count()).unwrap_or(usize::MAX);
+    let mut tally = Tally::new(it.samples.iter().take(count).copied().collect(), root);
+    let answer = ask(shop, delivery, last, &tally).await?;
     let CountersignAnswer::Behind { samples } = answer else { return Ok(answer) };
     *heard = Instant::now();
     tally.agree_on(samples);
-    // Where ours are lost, the receipt stands on those that the gateway has.
-    let before = if tally.count() == 0 { samples } else { tally.agreed() };
-    ask(shop, delivery, before, tally.since()).await
+    ask(shop, delivery, last, &tally).await
 }
 
-/// Hand in what a task left and printed.
-async fn hand_in_result(
+/// Results in reports of their own, and those that go with the receipt.
+fn shares(results: &[Reported]) -> (impl Iterator<Item = &[Reported]>, &[Reported]) {
+    let first = results.len().saturating_sub(MOST_RESULTS);
+    let (first, last) = results.split_at(first);
+    (first.chunks(MOST_RESULTS), last)
+}
+
+/// Hand in what tasks left and printed.
+async fn hand_in_results(
     shop: &Workshop,
     deal: DealId,
-    result: &TaskResult,
+    results: &[Reported],
     heard: &mut Instant,
 ) -> Result<(), Error> {
-    if result.output != Digest::default() {
+    let outputs: BTreeSet<Digest> = results.iter().map(|it| it.result.output).collect();
+    if outputs.iter().any(|output| *output != Digest::default()) {
         shop.gateway.tell(deal, Phase::Delivering);
-        outputs::hand_in(shop, deal, result.output, heard).await?;
+        outputs::hand_in(shop, deal, outputs, heard).await?;
     }
-    let printing = [Output::Stdout, Output::Stderr]
-        .map(|output| print::follow(shop, deal, result.task, output));
+    let printing = async {
+        for results in results.chunks(PRINTED_AT_ONCE) {
+            join_all(results.iter().map(|it| print_rest(shop, deal, &it.result))).await;
+        }
+    };
     let most = shop.config.policy.patience.duration();
     // What cannot be printed by then never will be; the receipt does not depend on it.
-    drop(tokio::time::timeout(most, futures::future::join_all(printing)).await);
+    drop(tokio::time::timeout(most, printing).await);
     Ok(())
+}
+
+async fn print_rest(shop: &Workshop, deal: DealId, result: &TaskResult) {
+    let printer = Printer { deal, task: result.task, epoch: result.epoch };
+    if let Err(error) = print::follow_rest(shop, printer).await {
+        tracing::debug!(error = story(&error), "what a run printed cannot be read");
+    }
 }
 
 async fn ask(
     shop: &Workshop,
     delivery: &Delivery,
-    samples_before: u64,
-    samples: &[Sample],
+    results: &[Reported],
+    tally: &Tally,
 ) -> Result<CountersignAnswer, Error> {
     let question = ToGateway::Countersign(Box::new(Countersign {
         receipt: delivery.receipt.clone(),
-        samples_before,
-        samples: samples.to_vec(),
-        results: delivery.results.clone(),
+        samples_before: tally.agreed(),
+        samples: tally.since().to_vec(),
+        results: results.to_vec(),
         ending: delivery.ending.clone(),
     }));
     shop.gateway.ask("having the terminal receipt co-signed", &question, Body::Empty, PROMPT).await
-}
-
-/// The samples under the terminal receipt's meter.
-async fn samples(shop: &Workshop, it: &Ended) -> Result<Vec<Sample>, Error> {
-    let failed = |source| Error::Sandbox { operation: "reading samples", source };
-    let count = it.delivery.as_ref().map_or(0, |delivery| delivery.meter.count());
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let folder = shop.folder(it.agreement.deal);
-    let found = shop.world.runtime.adopt(folder.path()).await.map_err(failed)?;
-    let Some(run) = found else { return Ok(Vec::new()) };
-    let beats = run.samples(0).await.map_err(failed)?;
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    Ok(beats.into_iter().take(count).map(|beat| beat.sample).collect())
 }
 
 fn is_renters(shop: &Workshop, it: &Ended, delivery: &Delivery, signature: &Signature) -> bool {

@@ -158,7 +158,11 @@ impl Desk {
     }
 
     async fn command(&self, instruction: Instruction) -> Option<CommandAnswer> {
-        let deal = instruction.command.document.deal;
+        let Some(first) = instruction.commands.first() else {
+            let why = "the instruction holds no command".to_owned();
+            return Some(CommandAnswer::Refused { why });
+        };
+        let deal = first.document.deal;
         let Some(inbox) = self.shop.floor.inbox(deal) else {
             let why = "this provider has no such lease, or it is over".to_owned();
             return Some(CommandAnswer::Refused { why });

@@ -1,21 +1,21 @@
 //! Commands to a lease, checked before the line sees them.
 //!
-//! Upon a command: it must be of this deal, signed by the renter key of the terms, and carry a
-//! fence not below the highest seen. Anything else is refused here. What passes is answered once
-//! the fact that it leads to is written down.
+//! Upon an instruction: each of its commands must be of this deal, signed by the renter key of the
+//! terms, and carry a fence not below the highest seen. Anything else is refused here, with all that
+//! came with it. What passes is answered once the fact that it leads to is written down.
 //!
-//! Not here: whether the deal is open (`accept`).
+//! Not here: whether the deal is open (`accept`), and what is new to the lease (`assign`).
 
 use market::{
     Domain, Rules,
     document::{Act, Command, Signed},
     fact::Agreement,
     message::{Assignment, CommandAnswer, Instruction},
-    stage::Leased,
 };
+use primitives::B256;
 use tokio::sync::{mpsc, oneshot};
 
-/// A command and where its answer goes.
+/// An instruction and where its answer goes.
 pub(crate) struct Inbound {
     pub(crate) instruction: Instruction,
     pub(crate) answer: Answer,
@@ -24,12 +24,19 @@ pub(crate) struct Inbound {
 /// Where an answer goes; dropped unsent, the gateway asks again.
 pub(crate) type Answer = oneshot::Sender<CommandAnswer>;
 
-/// What a valid command asks for.
+/// What a valid instruction asks for.
 pub(crate) enum Wanted {
-    /// Run this.
-    Assign(Box<(Signed<Command>, Assignment)>),
+    /// Carry these out.
+    Tasks(Box<Handed>),
     /// End it.
     Stop,
+}
+
+/// Tasks that are handed over, or the word that no more will come.
+pub(crate) struct Handed {
+    pub(crate) commands: Vec<Signed<Command>>,
+    /// The work, with the first of them.
+    pub(crate) assignment: Option<Assignment>,
 }
 
 /// Where one lease receives.
@@ -92,25 +99,25 @@ impl Inbox {
         plaza: &Domain,
         rules: &Rules,
     ) -> Result<Wanted, String> {
-        let Instruction { command, assignment } = instruction;
-        check(&command, agreement, plaza, self.fence)?;
-        let fence = command.document.fence;
-        let wanted = match (command.document.act, assignment) {
-            (Act::Stop, _) => {
-                self.stopped = true;
-                Wanted::Stop
-            }
-            (Act::Assign { .. }, _) if self.stopped => {
-                return Err("the deal was told to stop before".into());
-            }
-            (Act::Assign { .. }, None) => return Err("the work is missing".into()),
-            (Act::Assign { spec, .. }, Some(assignment)) => {
-                fits(&assignment, spec, agreement, rules)?;
-                Wanted::Assign(Box::new((command, assignment)))
-            }
-        };
+        let Instruction { commands, assignment } = instruction;
+        for command in &commands {
+            check(command, agreement, plaza, self.fence)?;
+        }
+        let fence = commands.iter().map(|command| command.document.fence).max();
+        let fence = fence.ok_or("the instruction holds no command")?;
+        let stops = commands.iter().any(|command| command.document.act == Act::Stop);
+        if self.stopped && !stops {
+            return Err("the deal was told to stop before".into());
+        }
+        if let Some(assignment) = &assignment {
+            fits(assignment, first_spec(&commands), agreement, rules)?;
+        }
+        self.stopped |= stops;
         self.fence = fence;
-        Ok(wanted)
+        if stops {
+            return Ok(Wanted::Stop);
+        }
+        Ok(Wanted::Tasks(Box::new(Handed { commands, assignment })))
     }
 }
 
@@ -137,16 +144,24 @@ fn check(
     Ok(())
 }
 
+/// The work that the first of these commands that hands over a task was signed for.
+fn first_spec(commands: &[Signed<Command>]) -> Option<B256> {
+    commands.iter().find_map(|command| match command.document.act {
+        Act::Assign { spec, .. } => Some(spec),
+        Act::Release | Act::Stop => None,
+    })
+}
+
 /// Whether the work is the one that was signed for, and fits the terms.
 fn fits(
     assignment: &Assignment,
-    spec: primitives::B256,
+    spec: Option<B256>,
     agreement: &Agreement,
     rules: &Rules,
 ) -> Result<(), String> {
     let Assignment { work, salt } = assignment;
     let terms = &agreement.terms.document;
-    if work.digest(*salt) != spec {
+    if spec.is_some_and(|spec| work.digest(*salt) != spec) {
         return Err("the work is not the one that was signed for".into());
     }
     if let Some(flaw) = work.flaw(rules.longest_deal) {
@@ -156,7 +171,8 @@ fn fits(
     if latest > terms.expiry {
         return Err("the work may run longer than the deal lasts".into());
     }
-    if !agreement.resources.holds(&work.wish.resources) {
+    let bundle = work.bundle();
+    if !bundle.is_some_and(|bundle| agreement.resources.holds(&bundle.resources)) {
         return Err("the work wishes for more than is reserved".into());
     }
     Ok(())
@@ -166,9 +182,4 @@ fn fits(
 pub(crate) fn refuse(answer: Answer, why: impl Into<String>) {
     // Whoever asked may have gone meanwhile; it will ask again.
     drop(answer.send(CommandAnswer::Refused { why: why.into() }));
-}
-
-/// Whether a command asks for what is being carried out.
-pub(crate) fn is_same(it: &Leased, act: &Act) -> bool {
-    it.command.document.act == *act
 }

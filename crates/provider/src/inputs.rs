@@ -1,20 +1,21 @@
-//! Inputs on their way into a run folder.
+//! Inputs on their way into run folders.
 //!
-//! Upon a tree: fetch its manifest and every blob that is not here, check each against its digest,
-//! and make the tree in the working folder. May be done again at any point; what is there is
-//! replaced by the same.
+//! Upon the first task of a lease: fetch the manifest and every blob that is not here, check each
+//! against its digest; once for all tasks. Upon each task: make the tree in its working folder. May
+//! be done again at any point; what is there is replaced by the same.
 
 use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use market::{Outcome, fact::Agreement, message::Phase, task::Ending, work::Work};
+use market::{fact::Agreement, message::Phase};
 use primitives::{Bytes, DealId, Digest};
 use sandbox::Folder;
-use store::{Existing, Expect, TreeLimits, load_tree, unpack};
+use store::{Existing, Expect, Tree, TreeLimits, load_tree, unpack};
+use tokio::sync::OnceCell;
 
 use crate::{
     error::{Error, story},
-    terminal::{End, words},
+    fate::{Fate, OURS, is_full, words},
     world::Workshop,
 };
 
@@ -23,35 +24,62 @@ const AT_ONCE: usize = 8;
 /// The longest manifest accepted.
 const MANIFEST: Bytes = Bytes::mebi(64);
 
-/// Put the inputs into the working folder; gives the end of the run when that can never be done.
-pub(crate) async fn place(
-    shop: &Workshop,
-    agreement: &Agreement,
-    work: &Work,
-    folder: &Folder,
-) -> Result<Option<End>, Error> {
-    let Some(inputs) = work.inputs else { return Ok(None) };
-    shop.gateway.tell(agreement.deal, Phase::Fetching);
-    match fetch_and_unpack(shop, agreement, inputs, folder).await {
-        Ok(()) => Ok(None),
-        Err(error) => match refusal(&error) {
-            Some((outcome, ending)) => Ok(Some(match outcome {
-                Outcome::ProviderFault => {
-                    End::our_fault(&ending.code, ending.cause, &ending.action)
-                }
-                outcome => End::unstarted(outcome, 125, ending),
-            })),
-            None => Err(error),
-        },
+/// The inputs of one lease.
+#[derive(Default)]
+pub(crate) struct Inputs {
+    /// Their tree, if there are any; or what comes of every task when they can never be had.
+    tree: OnceCell<Result<Option<Tree>, Fate>>,
+}
+
+impl Inputs {
+    /// Put the inputs into a working folder; gives the fate of the task when that can never be done.
+    pub(crate) async fn place(
+        &self,
+        shop: &Workshop,
+        agreement: &Agreement,
+        inputs: Option<Digest>,
+        folder: &Folder,
+    ) -> Result<Option<Fate>, Error> {
+        let had = self.tree.get_or_try_init(|| had(shop, agreement, inputs)).await?;
+        let tree = match had {
+            Ok(Some(tree)) => tree,
+            Ok(None) => return Ok(None),
+            Err(fate) => return Ok(Some(fate.clone())),
+        };
+        let blobs = shop.world.blobs.as_ref();
+        let made = unpack(tree, &folder.work(), blobs, Existing::Replace).await;
+        let made = made.map_err(|source| Error::Store { operation: "placing inputs", source });
+        made.map_or_else(refusal, |()| Ok(None))
     }
 }
 
-async fn fetch_and_unpack(
+/// The inputs, once they are here.
+async fn had(
     shop: &Workshop,
     agreement: &Agreement,
-    inputs: Digest,
-    folder: &Folder,
-) -> Result<(), Error> {
+    inputs: Option<Digest>,
+) -> Result<Result<Option<Tree>, Fate>, Error> {
+    let deal = agreement.deal;
+    let had = match inputs {
+        None => Ok(None),
+        Some(inputs) => {
+            shop.gateway.tell(deal, Phase::Fetching);
+            match fetch_all(shop, agreement, inputs).await {
+                Ok(tree) => Ok(Some(tree)),
+                Err(error) => match refusal(error)? {
+                    Some(fate) => Err(fate),
+                    None => Ok(None),
+                },
+            }
+        }
+    };
+    if had.is_ok() {
+        shop.gateway.tell(deal, Phase::Preparing);
+    }
+    Ok(had)
+}
+
+async fn fetch_all(shop: &Workshop, agreement: &Agreement, inputs: Digest) -> Result<Tree, Error> {
     let deal = agreement.deal;
     let blobs = shop.world.blobs.as_ref();
     let limits = TreeLimits::up_to(room(agreement));
@@ -63,8 +91,7 @@ async fn fetch_and_unpack(
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
-    let made = unpack(&tree, &folder.work(), blobs, Existing::Replace).await;
-    made.map_err(|source| Error::Store { operation: "placing inputs", source })
+    Ok(tree)
 }
 
 async fn fetch(shop: &Workshop, deal: DealId, blob: Digest, limit: Bytes) -> Result<(), Error> {
@@ -86,33 +113,30 @@ fn room(agreement: &Agreement) -> Bytes {
     }
 }
 
-/// Whether an error stays one however often the same is tried again, and whose fault it is.
-fn refusal(error: &Error) -> Option<(Outcome, Ending)> {
-    let said = story(error);
-    match error {
-        Error::Denied { .. } => Some((
-            Outcome::Failed,
-            words("inputs-missing", &said, "hand the inputs in again with a new order"),
-        )),
+/// The fate of a task whose inputs cannot be had however often the same is tried again; the error
+/// itself where they may.
+fn refusal(error: Error) -> Result<Option<Fate>, Error> {
+    let said = story(&error);
+    let refused = |code, action| Ok(Some(Fate::refused(OURS, words(code, &said, action))));
+    match &error {
+        Error::Denied { .. } => {
+            refused("inputs-missing", "hand the inputs in again with a new order")
+        }
         Error::Store { source, .. } => match source {
             store::Error::Mismatch { .. }
             | store::Error::TooLarge { .. }
             | store::Error::Entry { .. }
-            | store::Error::Manifest { .. } => Some((
-                Outcome::Failed,
-                words("inputs-refused", &said, "check the inputs, or reserve more disk for them"),
-            )),
-            store::Error::DiskFull { .. } | store::Error::LimitReached { .. } => Some((
-                Outcome::ProviderFault,
-                words("disk-full", &said, "order again; another provider may have room"),
-            )),
-            _ => None,
+            | store::Error::Manifest { .. } => {
+                refused("inputs-refused", "check the inputs, or reserve more disk for them")
+            }
+            source if is_full(source) => Ok(Some(Fate::fault("disk-full", &said))),
+            _ => Err(error),
         },
-        _ => None,
+        _ => Err(error),
     }
 }
 
-/// Every blob that the inputs of `work` are made of, as far as they are here.
+/// Every blob that a tree is made of, as far as they are here.
 pub(crate) async fn blobs_of(shop: &Workshop, root: Option<Digest>) -> BTreeSet<Digest> {
     let Some(root) = root else { return BTreeSet::new() };
     let limits = TreeLimits::up_to(Bytes(u64::MAX));

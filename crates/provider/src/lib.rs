@@ -1,16 +1,17 @@
 //! Offer a machine, run what was placed on it, report usage.
 //!
 //! The story is one line, `lease.rs`: a firm bid is accepted, its work prepared, run, metered,
-//! delivered, wiped; the steps are the modules below it. Before it stands the desk, which bids by
-//! the owner's policy, and the announcement, which keeps the offer in the gateway's book.
+//! delivered, wiped; the steps are the modules below it. Its tasks lie on the bench, each in its own
+//! small pipeline (`task`). Before it stands the desk, which bids by the owner's policy, and the
+//! announcement, which keeps the offer in the gateway's book.
 //!
 //! In: orders and signed commands from one gateway over `net`; the chain's answers from
 //! `settlement`; samples and records from `sandbox`. Out: a signed offer, firm bids, signed receipts,
 //! outputs, facts in `store`, calls on the escrow.
 //!
-//! Invariant: a step may be taken again after a crash at any point: one start, one terminal receipt,
-//! and no signature leaves before the fact that holds it is durable. What both sides signed is
-//! collected without the gateway's or the renter's help.
+//! Invariant: a step may be taken again after a crash at any point: one start of each task, one
+//! terminal receipt, and no signature leaves before the fact that holds it is durable. What both
+//! sides signed is collected without the gateway's or the renter's help.
 //!
 //! Not here: rules (`market`), placing on many machines (`broker`), walls around runs (`sandbox`).
 
@@ -38,15 +39,23 @@ mod exits;
 
 mod wipe;
 
+mod bench;
+mod task;
+
+mod clock;
+mod fate;
+mod inputs;
 mod outputs;
 mod print;
+mod report;
 
-mod inputs;
 mod outside;
 mod root;
 mod terminal;
 
+mod assign;
 mod line;
+mod told;
 
 mod world;
 

@@ -1,8 +1,8 @@
 //! What the line of a lease is made of: a stage and the number of its next fact.
 //!
-//! Upon a stride: its fact is appended with full durability, moves the stage on, is shown, and
-//! only then is whoever waits for it answered. The highest fence seen is written down with it, so
-//! that it holds after a restart; a stride without a fact writes the fence alone.
+//! Upon a stride: its facts are appended together with full durability, move the stage on, are
+//! shown, and only then is whoever waits for them answered. The highest fence seen is written down
+//! with them, so that it holds after a restart; a stride without a fact writes the fence alone.
 
 use market::{LeaseFact, LeaseStage, fact::Agreement, message::CommandAnswer};
 use primitives::{DealId, UnixSeconds};
@@ -14,9 +14,9 @@ use crate::{error::Error, inbox::Answer, view::Earned, world::Workshop};
 /// The streams of leases in the journal.
 const LEASES: &str = "lease/";
 
-/// One step of a lease: what happened, and who hears `Taken` once it is written down.
+/// One step of a lease: what happened, in order, and who hears `Taken` once it is written down.
 pub(crate) struct Stride {
-    pub(crate) fact: Option<LeaseFact>,
+    pub(crate) facts: Vec<LeaseFact>,
     pub(crate) answer: Option<Answer>,
 }
 
@@ -32,24 +32,29 @@ pub(crate) struct Line {
 
 /// A fact, or a fence alone, as the journal keeps it.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct Written<F = LeaseFact> {
     at: UnixSeconds,
     /// The highest fence seen by then.
     #[serde(default)]
     fence: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    fact: Option<LeaseFact>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    fact: Option<F>,
 }
 
 impl Stride {
     /// A fact nobody waits for.
     pub(crate) fn of(fact: LeaseFact) -> Self {
-        Self { fact: Some(fact), answer: None }
+        Self { facts: vec![fact], answer: None }
+    }
+
+    /// Facts nobody waits for, written down together.
+    pub(crate) fn all(facts: impl Into<Vec<LeaseFact>>) -> Self {
+        Self { facts: facts.into(), answer: None }
     }
 
     /// Nothing happened but a command that raised the fence.
     pub(crate) fn fence(answer: Answer) -> Self {
-        Self { fact: None, answer: Some(answer) }
+        Self { facts: Vec::new(), answer: Some(answer) }
     }
 }
 
@@ -57,7 +62,7 @@ impl Line {
     /// Begin a line with a firm bid. The bid's signature is durable when this returns.
     pub(crate) async fn begin(shop: &Workshop, agreement: Agreement) -> Result<Self, Error> {
         let fact = LeaseFact::Bid(Box::new(agreement.clone()));
-        append(shop, agreement.deal, 0, 0, Some(fact)).await?;
+        append(shop, agreement.deal, 0, 0, &[fact]).await?;
         Ok(Self {
             stage: LeaseStage::Offered(Box::new(agreement)),
             next: 1,
@@ -118,30 +123,39 @@ impl Line {
         Ok(())
     }
 
-    /// Write a stride's fact and the highest fence seen down, move on, and give its answer.
+    /// Write a stride's facts and the highest fence seen down, move on, and give its answer. After
+    /// an error the line is to be reloaded.
     pub(crate) async fn take(
         &mut self,
         shop: &Workshop,
         stride: Stride,
         fence: u64,
     ) -> Result<(), Error> {
-        let Stride { fact, answer } = stride;
-        let at = append(shop, self.deal(), self.next, fence, fact.clone()).await?;
-        if matches!(fact, Some(LeaseFact::Settled(_))) {
-            self.settled_at = at;
-        }
-        if let Some(fact) = fact {
-            let deal = self.deal().to_string();
-            let stage = self.stage.clone().apply(fact);
-            self.stage = stage.map_err(|source| Error::Journal { deal, source })?;
+        let Stride { facts, answer } = stride;
+        let (at, next) = append(shop, self.deal(), self.next, fence, &facts).await?;
+        for fact in facts {
+            self.apply(fact, at)?;
         }
         self.fence = self.fence.max(fence);
-        self.next += 1;
+        self.next = next;
         self.show(shop);
         if let Some(answer) = answer {
             // Whoever asked may have gone meanwhile; it will ask again.
             drop(answer.send(CommandAnswer::Taken));
         }
+        Ok(())
+    }
+
+    /// Move on by a fact. What a lease measured may be much, so its stage is moved, not copied.
+    fn apply(&mut self, fact: LeaseFact, at: UnixSeconds) -> Result<(), Error> {
+        if matches!(fact, LeaseFact::Settled(_)) {
+            self.settled_at = at;
+        }
+        let agreement = Box::new(self.stage.agreement().clone());
+        let deal = agreement.deal.to_string();
+        let nothing = LeaseStage::Over { agreement, closing: None };
+        let stage = std::mem::replace(&mut self.stage, nothing).apply(fact);
+        self.stage = stage.map_err(|source| Error::Journal { deal, source })?;
         Ok(())
     }
 
@@ -186,12 +200,13 @@ impl Line {
     }
 }
 
-/// The fence that a fact itself carries.
+/// The highest fence that a fact itself carries.
 fn told(fact: &Option<LeaseFact>) -> u64 {
-    match fact {
-        Some(LeaseFact::Assigned { command, .. }) => command.document.fence,
-        _ => 0,
-    }
+    let commands = match fact {
+        Some(LeaseFact::Assigned { commands, .. }) => commands.as_slice(),
+        _ => &[],
+    };
+    commands.iter().map(|command| command.document.fence).max().unwrap_or(0)
 }
 
 fn stream(deal: DealId) -> String {
@@ -212,18 +227,26 @@ async fn written(log: &dyn Log, stream: &str) -> Result<Vec<(u64, Written)>, Err
     entries.into_iter().map(read).collect()
 }
 
+/// Append facts, or without one the fence alone; when that was, and the number that comes next.
 async fn append(
     shop: &Workshop,
     deal: DealId,
     next: u64,
     fence: u64,
-    fact: Option<LeaseFact>,
-) -> Result<UnixSeconds, Error> {
+    facts: &[LeaseFact],
+) -> Result<(UnixSeconds, u64), Error> {
     let at = shop.world.clock.now();
-    let written = Written { at, fence, fact };
-    let json = serde_json::to_vec(&written).expect("plain data with string keys serialises");
-    match shop.world.log.append(Batch::to(stream(deal), next, vec![json])).await {
-        Ok(Appended::Stored { .. }) => Ok(at),
+    let write = |fact| {
+        let written = Written { at, fence, fact };
+        serde_json::to_vec(&written).expect("plain data with string keys serialises")
+    };
+    let written: Vec<Vec<u8>> = match facts {
+        [] => vec![write(None)],
+        facts => facts.iter().map(|fact| write(Some(fact))).collect(),
+    };
+    let after = next + written.len() as u64;
+    match shop.world.log.append(Batch::to(stream(deal), next, written)).await {
+        Ok(Appended::Stored { .. }) => Ok((at, after)),
         Ok(Appended::Conflict { .. }) => Err(Error::Shared { deal }),
         Err(source) => Err(Error::Store { operation: "writing to the journal of a lease", source }),
     }

@@ -88,15 +88,21 @@ fn patience(size: Bytes) -> Duration {
     PROMPT + Duration::from_secs(size.0 >> 16)
 }
 
-/// Hand a tree in, blob by blob, as far as the gateway does not have it; notes when it last
+/// Hand trees in, blob by blob, as far as the gateway does not have them; notes when it last
 /// `heard` from the gateway.
 pub(crate) async fn hand_in(
     shop: &Workshop,
     deal: DealId,
-    tree: Digest,
+    trees: impl IntoIterator<Item = Digest>,
     heard: &mut Instant,
 ) -> Result<(), Error> {
-    let blobs: Vec<Digest> = blobs_of(shop, Some(tree)).await.into_iter().collect();
+    let mut blobs = BTreeSet::new();
+    for tree in trees {
+        if tree != Digest::default() {
+            blobs.extend(blobs_of(shop, Some(tree)).await);
+        }
+    }
+    let blobs: Vec<Digest> = blobs.into_iter().collect();
     for blobs in blobs.chunks(ASKED_AT_ONCE) {
         hand_in_some(shop, deal, blobs.to_vec(), heard).await?;
     }

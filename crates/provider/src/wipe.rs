@@ -1,12 +1,14 @@
 //! Settled -> Over: nothing of the renter's is left on this machine.
 //!
-//! Upon entering: end the run if it still goes, give its capacity back, remove its folder, forget its
-//! blobs unless another lease needs them. May be done again at any point.
+//! Upon entering: end the runs that still go, give their capacity back, remove their folders, forget
+//! their blobs unless another lease needs them. May be done again at any point.
 
 use std::{collections::BTreeSet, io, time::Duration};
 
-use market::{LeaseFact, LeaseStage};
+use futures::future::try_join_all;
+use market::{LeaseFact, LeaseStage, task::Load};
 use primitives::{DealId, Digest};
+use sandbox::Folder;
 use tokio::time::timeout;
 
 use crate::{
@@ -16,31 +18,55 @@ use crate::{
     world::{AGAIN, Workshop},
 };
 
+/// How many runs are ended at the same time.
+const AT_ONCE: usize = 32;
+
 pub(crate) async fn clean(shop: &Workshop, deal: DealId) -> Result<Stride, Error> {
-    end(shop, deal).await?;
-    let folder = shop.folder(deal);
-    let failed = |source| Error::Sandbox { operation: "wiping a run folder", source };
-    let present = tokio::fs::try_exists(folder.path()).await.unwrap_or(true);
-    let mut bytes = match shop.world.runtime.wipe(folder.path()).await {
-        Ok(wiped) => wiped.bytes.0,
-        Err(_) if !present => 0,
-        Err(source) => return Err(failed(source)),
-    };
+    let runs = runs(shop, deal).await?;
+    for runs in runs.chunks(AT_ONCE) {
+        try_join_all(runs.iter().map(|run| end(shop, run))).await?;
+    }
+    let mut bytes = 0;
+    for run in &runs {
+        bytes += remove(shop, run).await?;
+    }
     // The runtime wipes no folder whose run still goes.
     shop.floor.release(deal);
-    match tokio::fs::remove_dir_all(folder.path()).await {
+    let folder = shop.folder(deal);
+    match tokio::fs::remove_dir_all(&folder).await {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(Error::Folder { path: folder.path().to_owned(), source }),
+        Err(source) => return Err(Error::Folder { path: folder, source }),
     }
     bytes += forget_blobs(shop, deal).await?;
     Ok(Stride::of(LeaseFact::Wiped { bytes }))
 }
 
-/// End the run if it still goes.
-async fn end(shop: &Workshop, deal: DealId) -> Result<(), Error> {
+/// The run folders of a lease: one for each task that was ever handed over.
+async fn runs(shop: &Workshop, deal: DealId) -> Result<Vec<Folder>, Error> {
+    let mut load = Load::default();
+    for fact in Line::facts(shop.world.log.as_ref(), deal).await? {
+        if let LeaseFact::Assigned { commands, .. } = fact {
+            load.take(&commands);
+        }
+    }
+    Ok(load.assigned().map(|(task, epoch)| shop.task_folder(deal, task, epoch)).collect())
+}
+
+/// Remove a run's folder; how many bytes it had.
+async fn remove(shop: &Workshop, run: &Folder) -> Result<u64, Error> {
+    let present = tokio::fs::try_exists(run.path()).await.unwrap_or(true);
+    match shop.world.runtime.wipe(run.path()).await {
+        Ok(wiped) => Ok(wiped.bytes.0),
+        Err(_) if !present => Ok(0),
+        Err(source) => Err(Error::Sandbox { operation: "wiping a run folder", source }),
+    }
+}
+
+/// End a run if it still goes.
+async fn end(shop: &Workshop, run: &Folder) -> Result<(), Error> {
     let failed = |operation| move |source| Error::Sandbox { operation, source };
-    let found = shop.world.runtime.adopt(shop.folder(deal).path()).await;
+    let found = shop.world.runtime.adopt(run.path()).await;
     let Some(run) = found.map_err(failed("looking for a run"))? else { return Ok(()) };
     loop {
         let progress = run.progress().await;
@@ -83,9 +109,11 @@ async fn blobs_of_lease(shop: &Workshop, deal: DealId) -> Result<BTreeSet<Digest
     let mut roots = BTreeSet::new();
     for fact in Line::facts(shop.world.log.as_ref(), deal).await? {
         match fact {
-            LeaseFact::Assigned { assignment, .. } => roots.extend(assignment.work.inputs),
-            LeaseFact::Ended(delivery) => {
-                roots.extend(delivery.results.iter().map(|result| result.output));
+            LeaseFact::Assigned { assignment: Some(assignment), .. } => {
+                roots.extend(assignment.work.inputs);
+            }
+            LeaseFact::Finished { results } => {
+                roots.extend(results.iter().map(|it| it.result.output));
             }
             _ => {}
         }

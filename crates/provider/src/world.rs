@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use market::{Machine, Rules};
 use net::Transport;
-use primitives::{Address, B256, Clock, DealId, Key, PeerId, UnixSeconds};
+use primitives::{Address, B256, Clock, DealId, Epoch, Key, PeerId, TaskIndex, UnixSeconds};
 use sandbox::{Folder, Runtime};
 use settlement::Settlement;
 use store::{Blobs, Log};
@@ -68,9 +68,14 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// The run folder of a deal.
-    pub(crate) fn folder(&self, deal: DealId) -> Folder {
-        Folder::new(self.config.runs.join(folder_name(deal)))
+    /// The folder of a lease, which holds those of its runs.
+    pub(crate) fn folder(&self, deal: DealId) -> PathBuf {
+        self.config.runs.join(folder_name(deal))
+    }
+
+    /// The run folder of a task.
+    pub(crate) fn task_folder(&self, deal: DealId, task: TaskIndex, epoch: Epoch) -> Folder {
+        Folder::new(self.folder(deal).join(format!("{}-{}", task.0, epoch.0)))
     }
 
     /// The time deadlines are held against: the later of the chain's and our own, so that neither

@@ -102,8 +102,10 @@ impl Cell {
         let spec = wanted.order.document.spec;
         let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
         let assignment = Some(Assignment { work: wanted.work.clone(), salt: wanted.salt });
-        let command = self.command(deal, fence, act, &self.keeper.signer);
-        self.tell(&ToProvider::Command(Box::new(Instruction { command, assignment }))).await
+        let commands = [act, Act::Release]
+            .map(|act| self.command(deal, fence, act, &self.keeper.signer))
+            .to_vec();
+        self.tell(&ToProvider::Command(Box::new(Instruction { commands, assignment }))).await
     }
 
     /// Bring a lease to run; its terms.

@@ -174,10 +174,12 @@ impl Parts {
         wanted: &Submission,
     ) -> Option<CommandAnswer> {
         let spec = wanted.order.document.spec;
-        let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
-        let command = Command { deal, fence: 1, act }.signed(&self.plaza, &self.signer);
+        let assign = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
+        let commands = [assign, Act::Release]
+            .map(|act| Command { deal, fence: 1, act }.signed(&self.plaza, &self.signer))
+            .to_vec();
         let assignment = Some(Assignment { work: wanted.work.clone(), salt: wanted.salt });
-        let instruction = Instruction { command, assignment };
+        let instruction = Instruction { commands, assignment };
         let said = wire::message(&ToProvider::Command(Box::new(instruction)));
         wire::ask(&self.wire, peer, said).await
     }

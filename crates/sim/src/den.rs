@@ -70,7 +70,7 @@ impl Den {
     /// Until the deal is open and assigned.
     pub async fn opened(&mut self) -> Agreement {
         let view = self.until("open", |view| state(view) == "open").await;
-        view.deal.expect("open").agreement
+        view.deal().cloned().expect("open").agreement
     }
 
     /// Where the job stands: its deal's state, or its own before there is one.
@@ -85,5 +85,5 @@ impl Den {
 }
 
 fn state(view: &JobView) -> &'static str {
-    view.deal.as_ref().map_or(view.state, |deal| deal.state)
+    view.deal().map_or(view.state, |deal| deal.state)
 }

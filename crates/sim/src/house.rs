@@ -122,7 +122,7 @@ impl House {
         let deadline = Instant::now() + Duration::from_secs(3_600);
         loop {
             if let Some(view) = self.nudge(wanted).await
-                && view.deal.as_ref().is_some_and(|deal| deal.state == state)
+                && view.deal().is_some_and(|deal| deal.state == state)
             {
                 return view;
             }
@@ -174,14 +174,14 @@ impl House {
     /// Running time in seconds that both sides have signed for.
     pub fn signed_seconds(&self) -> u64 {
         let jobs = self.gateway.broker().jobs();
-        let last = jobs[0].deal.as_ref().and_then(|deal| deal.last.as_ref());
+        let last = jobs[0].deal().and_then(|deal| deal.last.as_ref());
         last.map_or(0, |last| last.receipt.document.seconds.0)
     }
 
     /// The names of the files that were handed in.
     pub async fn outputs(&self, deal: &DealView) -> Vec<String> {
         let limits = store::TreeLimits::up_to(Bytes::mebi(16));
-        let output = deal.delivery.as_ref().expect("delivered").results[0].output;
+        let output = deal.delivery.as_ref().expect("delivered").results[0].result.output;
         let tree = store::load_tree(&output, &*self.gateway.blobs, &limits).await;
         let tree = tree.expect("handed in");
         tree.entries().iter().map(|entry| entry.path.as_str().to_owned()).collect()

@@ -481,7 +481,7 @@ impl<'a> World<'a> {
     }
 
     async fn act(&mut self, number: usize, job: &Job, view: &JobView) {
-        let Some(deal) = &view.deal else { return };
+        let Some(deal) = view.deal() else { return };
         let now = self.now();
         let (renter, gateway) = (&self.renters[job.renter], &self.gateways[job.gateway].it);
         let wish = &mut self.jobs[number];

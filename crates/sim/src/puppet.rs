@@ -35,7 +35,7 @@ use tokio::{task::JoinSet, time::Instant};
 use crate::{
     clock::SimulatedClock,
     script::Program,
-    stall::Stall,
+    stall::{Stall, reported},
     town::{Town, key, peer},
     wire,
 };
@@ -193,21 +193,25 @@ async fn serve(it: Arc<Strings>) {
 }
 
 fn command(it: &Arc<Strings>, instruction: Instruction, runs: &mut JoinSet<()>) -> CommandAnswer {
-    let command = instruction.command.document;
-    let Some(deal) = it.deal(command.deal) else {
-        return CommandAnswer::Refused { why: "no such deal".to_owned() };
-    };
-    match command.act {
-        Act::Stop => deal.stop.store(true, Ordering::Relaxed),
-        Act::Assign { task, epoch, .. } => {
-            if !deal.started.swap(true, Ordering::Relaxed) {
-                it.deeds.starts.fetch_add(1, Ordering::Relaxed);
-                let program = instruction.assignment.and_then(|it| Program::read(&it.work.command));
-                let lasting = program.map_or(it.lasting, |it| Duration::from_secs(it.seconds));
-                let overstays = it.behaviour == Behaviour::Overstayer;
-                let lasting = if overstays { lasting * 20 } else { lasting };
-                let run = Run { it: it.clone(), id: command.deal, deal, task, epoch, lasting };
-                runs.spawn(run.play());
+    let Instruction { commands, assignment } = instruction;
+    for command in commands.into_iter().map(|signed| signed.document) {
+        let Some(deal) = it.deal(command.deal) else {
+            return CommandAnswer::Refused { why: "no such deal".to_owned() };
+        };
+        match command.act {
+            Act::Stop => deal.stop.store(true, Ordering::Relaxed),
+            Act::Release => {}
+            Act::Assign { task, epoch, .. } => {
+                if !deal.started.swap(true, Ordering::Relaxed) {
+                    it.deeds.starts.fetch_add(1, Ordering::Relaxed);
+                    let program = assignment.as_ref().map(|it| Program::read(&it.work.command));
+                    let program = program.flatten();
+                    let lasting = program.map_or(it.lasting, |it| Duration::from_secs(it.seconds));
+                    let overstays = it.behaviour == Behaviour::Overstayer;
+                    let lasting = if overstays { lasting * 20 } else { lasting };
+                    let run = Run { it: it.clone(), id: command.deal, deal, task, epoch, lasting };
+                    runs.spawn(run.play());
+                }
             }
         }
     }
@@ -375,7 +379,7 @@ impl Run {
                 receipt: receipt.clone(),
                 samples_before: before,
                 samples: samples[from..].to_vec(),
-                results: results.to_vec(),
+                results: results.iter().copied().map(reported).collect(),
                 ending: None,
             }));
             match ask(&self.it, &question).await {

@@ -5,11 +5,10 @@ use market::{
     Kind, Session, Signed, Wish, Work,
     document::{Consent, Order},
     fact::Submission,
-    work::salted,
+    work::{Array, salted},
 };
 use primitives::{
-    Address, Amount, B256, Bytes, Clock as _, DealId, JobId, Key, Millicores, Rate, Resources,
-    Seconds,
+    Address, Amount, B256, Bytes, Clock as _, JobId, Key, Millicores, Rate, Resources, Seconds,
 };
 
 use crate::{gateway::Gateway, town::Town};
@@ -28,8 +27,10 @@ pub struct Renter {
 pub struct Wanted {
     /// The program; what it does is the provider's script's business.
     pub command: Vec<String>,
-    /// After which it is ended.
+    /// After which a task is ended, and a deal that carries a lone one.
     pub time_limit: Seconds,
+    /// The points at which it is to be done; once without.
+    pub array: Option<Array>,
     /// The most to pay per hour.
     pub max_rate: Rate,
     /// How long a provider may be looked for.
@@ -44,6 +45,7 @@ impl Wanted {
         Self {
             command: vec!["work".to_owned()],
             time_limit: Seconds(600),
+            array: None,
             max_rate: Rate::per_hour(1_000_000_000).expect("small"),
             patience: Seconds(600),
             nonce,
@@ -72,7 +74,9 @@ impl Renter {
             wish,
             time_limit: wanted.time_limit,
             output_limit: Bytes::mebi(16),
+            array: wanted.array.clone(),
         };
+        let bundle = work.bundle().expect("a small machine");
         let salt = B256::with_last_byte(7);
         let document = Order {
             renter: self.account(),
@@ -80,9 +84,13 @@ impl Renter {
             session: B256::ZERO,
             token: town.setup.token,
             kind: Kind::Lease,
-            resources: salted(salt, &work.wish),
+            resources: salted(salt, &bundle),
             max_rate: wanted.max_rate,
-            time_limit: work.time_limit,
+            // A deal that carries many tasks lasts longer than one of them.
+            time_limit: match work.array {
+                None => work.time_limit,
+                Some(_) => town.profile.market.time_limit,
+            },
             output_limit: work.output_limit.0,
             spec: work.digest(salt),
             gateway: gateway.account,
@@ -124,7 +132,7 @@ impl Renter {
         gateway.broker().submit(it.clone()).await
     }
 
-    /// Consent to the terms of a deal that waits for it, paying from the wallet.
+    /// Consent to the terms of every deal that waits for it, paying from the wallet.
     ///
     /// # Errors
     /// As the gateway answers.
@@ -134,15 +142,14 @@ impl Renter {
         gateway: &Gateway,
         job: &JobView,
     ) -> Result<(), Refusal> {
-        let Some(deal) = job.deal.as_ref().filter(|deal| deal.state == "chosen") else {
-            return Ok(());
-        };
-        let terms = &deal.agreement.terms.document;
-        let digest = terms
-            .authorization(&town.escrow(), &town.setup.token_domain)
-            .ok_or_else(|| Refusal::TooLate("the terms are too large".to_owned()))?;
-        let consent = Consent::Authorization { signature: self.key.sign(digest) };
-        let id: DealId = deal.agreement.deal;
-        gateway.broker().consent(id, consent).await
+        for deal in job.deals.iter().filter(|deal| deal.state == "chosen") {
+            let terms = &deal.agreement.terms.document;
+            let digest = terms
+                .authorization(&town.escrow(), &town.setup.token_domain)
+                .ok_or_else(|| Refusal::TooLate("the terms are too large".to_owned()))?;
+            let consent = Consent::Authorization { signature: self.key.sign(digest) };
+            gateway.broker().consent(deal.agreement.deal, consent).await?;
+        }
+        Ok(())
     }
 }

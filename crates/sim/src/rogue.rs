@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     gateway::Gateway,
-    stall::Stall,
+    stall::{Stall, reported},
     town::{Town, key, peer},
     wire,
 };
@@ -129,7 +129,7 @@ impl Rogue {
             receipt: receipt.clone(),
             samples_before,
             samples: samples.to_vec(),
-            results: results.to_vec(),
+            results: results.iter().copied().map(reported).collect(),
             ending: None,
         }))
     }
@@ -178,7 +178,8 @@ async fn serve(wire: Arc<Simulated>, stall: Arc<Stall>, mind: Arc<Mind>) {
                 wire::message(&BidAnswer::Bid(Box::new(bid)))
             }
             Ok(ToProvider::Command(it)) => {
-                locked(&mind.heard).push(it.command.document);
+                let commands = it.commands.iter().map(|signed| signed.document);
+                locked(&mind.heard).extend(commands);
                 if mind.deaf.load(Ordering::Relaxed) {
                     silences.push(reply);
                     continue;

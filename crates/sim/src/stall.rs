@@ -7,6 +7,7 @@ use market::{
     Domain, Machine, Offer, Receipt, Rules, Signed, Terms,
     document::terms_spec,
     message::{Bid, BidRequest},
+    task::{Ending, Reported, TaskResult},
 };
 use primitives::{
     Address, Amount, B256, BasisPoints, Bytes, Clock as _, Digest, Key, Millicores, PeerId, Rate,
@@ -127,4 +128,10 @@ impl Stall {
     fn digest(&self) -> Digest {
         Digest(self.offer.document.digest(&self.plaza).0)
     }
+}
+
+/// A result as it is reported, with nothing to say about its end.
+pub(crate) fn reported(result: TaskResult) -> Reported {
+    let ending = Ending { code: "exited".into(), cause: String::new(), action: String::new() };
+    Reported { result, ending }
 }

@@ -8,7 +8,8 @@ use crate::{
     fact::{Agreement, Closing, Countersigned, DealFact, Delivery, Opening},
     message::Phase,
     meter::Meter,
-    outcome::Verdict,
+    outcome::{Outcome, Verdict},
+    task::{Load, Reported, TaskResult},
 };
 
 /// Where a deal stands.
@@ -64,6 +65,8 @@ pub struct Open {
     pub agreement: Agreement,
     /// How it was opened.
     pub opening: Opening,
+    /// The tasks it carries.
+    pub load: Load,
     /// What the provider last said it does.
     pub phase: Option<Phase>,
     /// Whether the renter's side wants it ended, and why.
@@ -77,6 +80,8 @@ pub struct Running {
     pub agreement: Agreement,
     /// How it was opened.
     pub opening: Opening,
+    /// The tasks it carries.
+    pub load: Load,
     /// The last receipt with both signatures.
     pub last: Countersigned,
     /// Whether the renter's side wants it ended, and why.
@@ -90,6 +95,8 @@ pub struct Delivered {
     pub agreement: Agreement,
     /// How it was opened.
     pub opening: Opening,
+    /// The tasks it carries.
+    pub load: Load,
     /// The last running receipt with both signatures, if there was one.
     pub last: Option<Countersigned>,
     /// What was handed in.
@@ -103,6 +110,8 @@ pub struct Judged {
     pub agreement: Agreement,
     /// How it was opened.
     pub opening: Opening,
+    /// The tasks it carries.
+    pub load: Load,
     /// The last running receipt with both signatures, if there was one.
     pub last: Option<Countersigned>,
     /// What was handed in, if anything.
@@ -120,6 +129,8 @@ pub struct Settled {
     pub agreement: Agreement,
     /// How it was opened.
     pub opening: Opening,
+    /// The tasks it carries.
+    pub load: Load,
     /// The last running receipt with both signatures, if there was one.
     pub last: Option<Countersigned>,
     /// What was handed in, if anything.
@@ -166,7 +177,18 @@ impl DealStage {
             }
             (Self::Signed(it), DealFact::Opened(opening)) => {
                 let Signed { agreement, stop, .. } = *it;
-                Ok(Self::Open(Box::new(Open { agreement, opening, phase: None, stop })))
+                let load = Load::default();
+                Ok(Self::Open(Box::new(Open { agreement, opening, load, phase: None, stop })))
+            }
+            (mut stage, DealFact::Assigned { tasks, released }) => {
+                let load = stage.open_load().ok_or(refused)?;
+                load.assign(tasks);
+                load.released |= released;
+                Ok(stage)
+            }
+            (mut stage, DealFact::Reported { results }) => {
+                stage.open_load().ok_or(refused)?.report(results);
+                Ok(stage)
             }
             (Self::Open(mut it), DealFact::Progressed { phase }) => {
                 it.phase = Some(phase);
@@ -174,30 +196,29 @@ impl DealStage {
             }
             (Self::Running(it), DealFact::Progressed { .. }) => Ok(Self::Running(it)),
             (Self::Open(it), DealFact::Countersigned(last)) => {
-                let Open { agreement, opening, stop, .. } = *it;
-                Ok(Self::Running(Box::new(Running { agreement, opening, last: *last, stop })))
+                let Open { agreement, opening, load, stop, .. } = *it;
+                let last = *last;
+                Ok(Self::Running(Box::new(Running { agreement, opening, load, last, stop })))
             }
             (Self::Running(mut it), DealFact::Countersigned(last)) => {
                 it.last = *last;
                 Ok(Self::Running(it))
             }
             (Self::Open(it), DealFact::Delivered(delivery)) => {
-                let Open { agreement, opening, .. } = *it;
-                let delivered = Delivered { agreement, opening, last: None, delivery: *delivery };
-                Ok(Self::Delivered(Box::new(delivered)))
+                let Open { agreement, opening, load, .. } = *it;
+                Ok(Self::delivered(agreement, opening, load, None, *delivery))
             }
             (Self::Running(it), DealFact::Delivered(delivery)) => {
-                let Running { agreement, opening, last, .. } = *it;
-                let delivered =
-                    Delivered { agreement, opening, last: Some(last), delivery: *delivery };
-                Ok(Self::Delivered(Box::new(delivered)))
+                let Running { agreement, opening, load, last, .. } = *it;
+                Ok(Self::delivered(agreement, opening, load, Some(last), *delivery))
             }
             (Self::Delivered(it), DealFact::Judged { verdict, signature }) => {
-                let Delivered { agreement, opening, last, delivery } = *it;
+                let Delivered { agreement, opening, load, last, delivery } = *it;
                 let delivery = Some(delivery);
                 Ok(Self::Judged(Box::new(Judged {
                     agreement,
                     opening,
+                    load,
                     last,
                     delivery,
                     verdict,
@@ -205,18 +226,19 @@ impl DealStage {
                 })))
             }
             (Self::Open(it), DealFact::Failed { why }) => {
-                let Open { agreement, opening, .. } = *it;
-                Ok(Self::refused(agreement, opening, None, why))
+                let Open { agreement, opening, load, .. } = *it;
+                Ok(Self::refused(agreement, opening, load, None, why))
             }
             (Self::Running(it), DealFact::Failed { why }) => {
-                let Running { agreement, opening, last, .. } = *it;
-                Ok(Self::refused(agreement, opening, Some(last), why))
+                let Running { agreement, opening, load, last, .. } = *it;
+                Ok(Self::refused(agreement, opening, load, Some(last), why))
             }
             (Self::Judged(it), DealFact::Settled(closing)) => {
-                let Judged { agreement, opening, last, delivery, verdict, signature } = *it;
+                let Judged { agreement, opening, load, last, delivery, verdict, signature } = *it;
                 Ok(Self::Settled(Box::new(Settled {
                     agreement,
                     opening,
+                    load,
                     last,
                     delivery,
                     verdict,
@@ -228,9 +250,25 @@ impl DealStage {
         }
     }
 
+    fn delivered(
+        agreement: Agreement,
+        opening: Opening,
+        mut load: Load,
+        last: Option<Countersigned>,
+        mut delivery: Delivery,
+    ) -> Self {
+        load.released = true;
+        // A provider that does not remember what was counted says it again.
+        delivery.results.retain(|again| {
+            load.outcome(again.result.task).is_none_or(|known| known.result != again.result)
+        });
+        Self::Delivered(Box::new(Delivered { agreement, opening, load, last, delivery }))
+    }
+
     fn refused(
         agreement: Agreement,
         opening: Opening,
+        load: Load,
         last: Option<Countersigned>,
         why: String,
     ) -> Self {
@@ -238,6 +276,7 @@ impl DealStage {
         Self::Judged(Box::new(Judged {
             agreement,
             opening,
+            load,
             last,
             delivery: None,
             verdict,
@@ -257,6 +296,51 @@ impl DealStage {
         };
         stop.get_or_insert(why);
         Some(self)
+    }
+
+    /// The tasks of a deal that can be handed more, or can report some.
+    fn open_load(&mut self) -> Option<&mut Load> {
+        match self {
+            Self::Open(it) => Some(&mut it.load),
+            Self::Running(it) => Some(&mut it.load),
+            _ => None,
+        }
+    }
+
+    /// The tasks it carries, once it is open.
+    pub fn load(&self) -> Option<&Load> {
+        match self {
+            Self::Chosen(_) | Self::Signed(_) | Self::Void { .. } => None,
+            Self::Open(it) => Some(&it.load),
+            Self::Running(it) => Some(&it.load),
+            Self::Delivered(it) => Some(&it.load),
+            Self::Judged(it) => Some(&it.load),
+            Self::Settled(it) => Some(&it.load),
+        }
+    }
+
+    /// Every result of the deal that counts: those reported while it was open, and those that came
+    /// with a terminal receipt that blames the provider for nothing.
+    pub fn counting(&self) -> impl Iterator<Item = &Reported> {
+        let blameless = |delivery: &&Delivery| delivery.outcome() != Outcome::ProviderFault;
+        let paid = match self {
+            Self::Delivered(_) => None,
+            Self::Judged(it) => it.delivery.as_ref().filter(|_| it.verdict == Verdict::Pay),
+            Self::Settled(it) => it.delivery.as_ref().filter(|_| it.verdict == Verdict::Pay),
+            _ => None,
+        };
+        let rest = paid.filter(blameless).map(|delivery| delivery.results.as_slice());
+        let reported = self.load().into_iter().flat_map(Load::reported);
+        reported.chain(rest.unwrap_or_default())
+    }
+
+    /// Every result that the provider's terminal receipt covers: those reported before it, and those
+    /// that came with it.
+    pub fn results(&self) -> Vec<TaskResult> {
+        let before = self.load().map(Load::results).unwrap_or_default();
+        let rest = self.delivery().map(|delivery| delivery.results.as_slice());
+        let rest = rest.unwrap_or_default().iter().map(|reported| reported.result);
+        before.into_iter().chain(rest).collect()
     }
 
     /// Why the renter's side wants it ended, if it does and it is not too late.
@@ -347,6 +431,8 @@ impl DealFact {
             Self::Chosen(_) => "chosen",
             Self::Signed { .. } => "signed",
             Self::Opened(_) => "opened",
+            Self::Assigned { .. } => "assigned",
+            Self::Reported { .. } => "reported",
             Self::Progressed { .. } => "progressed",
             Self::StopAsked { .. } => "stop-asked",
             Self::Countersigned(_) => "countersigned",

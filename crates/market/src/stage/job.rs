@@ -21,17 +21,17 @@ pub enum JobStage {
     Placed {
         /// The order and its content.
         submission: Box<Submission>,
-        /// The deal.
-        deal: DealId,
+        /// Its deals, in the order in which they were chosen.
+        deals: Vec<DealId>,
         /// Whether the renter wants it ended.
         stop: bool,
     },
-    /// Its deal is open.
+    /// A deal of it is open, or was.
     Working {
         /// The order and its content.
         submission: Box<Submission>,
-        /// The deal.
-        deal: DealId,
+        /// Its deals, in the order in which they were chosen.
+        deals: Vec<DealId>,
         /// Whether the renter wants it ended.
         stop: bool,
     },
@@ -39,8 +39,8 @@ pub enum JobStage {
     Done {
         /// The order and its content.
         submission: Box<Submission>,
-        /// The deal, if it came to one.
-        deal: Option<DealId>,
+        /// Its deals, in the order in which they were chosen.
+        deals: Vec<DealId>,
         /// How it ended.
         conclusion: Box<Conclusion>,
     },
@@ -65,31 +65,38 @@ impl JobStage {
     pub fn apply(self, fact: JobFact) -> Result<Self, Error> {
         let refused = Error { stage: self.name(), fact: fact.name() };
         match (self, fact) {
-            (Self::Submitted { submission, stop }, JobFact::Placed { deal })
-            | (Self::Placed { submission, stop, .. }, JobFact::Placed { deal }) => {
-                Ok(Self::Placed { submission, deal, stop })
+            (Self::Submitted { submission, stop }, JobFact::Placed { deal }) => {
+                Ok(Self::Placed { submission, deals: vec![deal], stop })
             }
-            (Self::Placed { submission, stop, deal }, JobFact::Working { deal: opened })
-                if deal == opened =>
+            (Self::Placed { submission, mut deals, stop }, JobFact::Placed { deal }) => {
+                deals.push(deal);
+                Ok(Self::Placed { submission, deals, stop })
+            }
+            (Self::Working { submission, mut deals, stop }, JobFact::Placed { deal }) => {
+                deals.push(deal);
+                Ok(Self::Working { submission, deals, stop })
+            }
+            (Self::Placed { submission, deals, stop }, JobFact::Working { deal })
+                if deals.contains(&deal) =>
             {
-                Ok(Self::Working { submission, deal, stop })
+                Ok(Self::Working { submission, deals, stop })
             }
             (Self::Submitted { submission, .. }, JobFact::StopAsked) => {
                 Ok(Self::Submitted { submission, stop: true })
             }
-            (Self::Placed { submission, deal, .. }, JobFact::StopAsked) => {
-                Ok(Self::Placed { submission, deal, stop: true })
+            (Self::Placed { submission, deals, .. }, JobFact::StopAsked) => {
+                Ok(Self::Placed { submission, deals, stop: true })
             }
-            (Self::Working { submission, deal, .. }, JobFact::StopAsked) => {
-                Ok(Self::Working { submission, deal, stop: true })
+            (Self::Working { submission, deals, .. }, JobFact::StopAsked) => {
+                Ok(Self::Working { submission, deals, stop: true })
             }
             (Self::Submitted { submission, .. }, JobFact::Done(conclusion)) => {
-                Ok(Self::Done { submission, deal: None, conclusion })
+                Ok(Self::Done { submission, deals: Vec::new(), conclusion })
             }
             (
-                Self::Placed { submission, deal, .. } | Self::Working { submission, deal, .. },
+                Self::Placed { submission, deals, .. } | Self::Working { submission, deals, .. },
                 JobFact::Done(conclusion),
-            ) => Ok(Self::Done { submission, deal: Some(deal), conclusion }),
+            ) => Ok(Self::Done { submission, deals, conclusion }),
             _ => Err(refused),
         }
     }
@@ -104,12 +111,13 @@ impl JobStage {
         }
     }
 
-    /// The deal, if there is one.
-    pub fn deal(&self) -> Option<DealId> {
+    /// Its deals, in the order in which they were chosen.
+    pub fn deals(&self) -> &[DealId] {
         match self {
-            Self::Submitted { .. } => None,
-            Self::Placed { deal, .. } | Self::Working { deal, .. } => Some(*deal),
-            Self::Done { deal, .. } => *deal,
+            Self::Submitted { .. } => &[],
+            Self::Placed { deals, .. } | Self::Working { deals, .. } | Self::Done { deals, .. } => {
+                deals
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! The stages of a lease at the provider: Offered -> Assigned -> Running -> Ended -> Settled.
 
-use primitives::{Seconds, Signature};
+use primitives::{Sample, Seconds, Signature};
 
 use crate::{
-    document::{Command, Receipt, Signed},
+    document::{Receipt, Signed},
     error::Error,
-    fact::{Agreement, Closing, Delivery, LeaseFact},
+    fact::{Agreement, Closing, Delivery, LeaseFact, Reading},
     message::Assignment,
+    task::Load,
 };
 
 /// Where a lease stands.
@@ -41,21 +42,27 @@ pub enum LeaseStage {
 pub struct Leased {
     /// What was agreed.
     pub agreement: Agreement,
-    /// The signed command.
-    pub command: Signed<Command>,
     /// The work.
     pub assignment: Assignment,
+    /// The tasks of it that were handed over.
+    pub load: Load,
+    /// What was measured so far.
+    pub metered: Reading,
     /// The last running receipt with both signatures, if there is one.
     pub last: Option<(Signed<Receipt>, Signature)>,
     /// Whether the renter's side asked to end it.
     pub stop: bool,
 }
 
-/// A run that is over.
+/// A lease whose work is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// What was agreed.
     pub agreement: Agreement,
+    /// The tasks that were handed over.
+    pub load: Load,
+    /// Every sample, in order.
+    pub samples: Vec<Sample>,
     /// The last running receipt with both signatures, if there is one.
     pub last: Option<(Signed<Receipt>, Signature)>,
     /// The terminal receipt and what is behind it; `None` when the deal was abandoned before.
@@ -88,18 +95,43 @@ impl LeaseStage {
             (Self::Offered(agreement), LeaseFact::Lapsed) => {
                 Ok(Self::Over { agreement, closing: None })
             }
-            (Self::Offered(agreement), LeaseFact::Assigned { command, assignment }) => {
-                Ok(Self::Assigned(Box::new(Leased {
+            (Self::Offered(agreement), LeaseFact::Assigned { commands, assignment }) => {
+                let mut it = Leased {
                     agreement: *agreement,
-                    command,
-                    assignment: *assignment,
+                    assignment: *assignment.ok_or(refused)?,
+                    load: Load::default(),
+                    metered: Reading::default(),
                     last: None,
                     stop: false,
-                })))
+                };
+                it.load.take(&commands);
+                Ok(Self::Assigned(Box::new(it)))
+            }
+            (Self::Assigned(mut it), LeaseFact::Assigned { commands, .. }) => {
+                it.load.take(&commands);
+                Ok(Self::Assigned(it))
+            }
+            (Self::Running(mut it), LeaseFact::Assigned { commands, .. }) => {
+                it.load.take(&commands);
+                Ok(Self::Running(it))
+            }
+            (Self::Assigned(mut it), LeaseFact::Finished { results }) => {
+                it.load.report(results);
+                Ok(Self::Assigned(it))
+            }
+            (Self::Running(mut it), LeaseFact::Finished { results }) => {
+                it.load.report(results);
+                Ok(Self::Running(it))
+            }
+            (Self::Running(mut it), LeaseFact::Metered(reading)) => {
+                it.metered.read_on(*reading);
+                Ok(Self::Running(it))
             }
             (Self::Offered(agreement), LeaseFact::Ended(delivery)) => {
                 Ok(Self::Ended(Box::new(Ended {
                     agreement: *agreement,
+                    load: Load::default(),
+                    samples: Vec::new(),
                     last: None,
                     delivery: Some(*delivery),
                     renter: None,
@@ -116,12 +148,14 @@ impl LeaseStage {
                 Ok(Self::Running(it))
             }
             (Self::Running(mut it), LeaseFact::Countersigned { receipt, renter }) => {
-                it.last = Some((receipt, renter));
+                it.last = Some((*receipt, renter));
                 Ok(Self::Running(it))
             }
             (Self::Assigned(it) | Self::Running(it), LeaseFact::Ended(delivery)) => {
                 Ok(Self::Ended(Box::new(Ended {
                     agreement: it.agreement,
+                    load: it.load,
+                    samples: it.metered.samples,
                     last: it.last,
                     delivery: Some(*delivery),
                     renter: None,
@@ -139,6 +173,8 @@ impl LeaseStage {
             (Self::Assigned(it) | Self::Running(it), LeaseFact::Abandoned { unsigned, .. }) => {
                 Ok(Self::Ended(Box::new(Ended {
                     agreement: it.agreement,
+                    load: it.load,
+                    samples: it.metered.samples,
                     last: it.last,
                     delivery: None,
                     renter: None,
@@ -198,6 +234,8 @@ impl LeaseFact {
             Self::Lapsed => "lapsed",
             Self::Assigned { .. } => "assigned",
             Self::Started => "started",
+            Self::Metered(_) => "metered",
+            Self::Finished { .. } => "finished",
             Self::StopTaken => "stop-taken",
             Self::Countersigned { .. } => "countersigned",
             Self::Ended(_) => "ended",

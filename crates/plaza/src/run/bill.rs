@@ -3,7 +3,7 @@
 //! charge = floor(rate x seconds / 3600) = fee + paid; escrow = charge + refund. Money is in base
 //! units of the token, as decimal strings.
 
-use api::{Deal, Job};
+use api::{Deal, Job, Task};
 use market::{Outcome, fact::Conclusion, task::Ending};
 use primitives::{Address, Amount, B256, DealId, JobId, Rate, Seconds};
 use serde::Serialize;
@@ -35,18 +35,18 @@ pub(crate) struct Bill {
 /// What one deal cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct DealBill {
-    deal: Option<DealId>,
-    provider: Option<Address>,
-    outcome: String,
-    exit_code: Option<i32>,
-    seconds: Seconds,
-    rate_per_hour: Rate,
-    charge: Amount,
-    fee: Amount,
-    paid: Amount,
-    refund: Amount,
-    escrow: Amount,
-    settlement_tx: Option<B256>,
+    pub(crate) deal: Option<DealId>,
+    pub(crate) provider: Option<Address>,
+    pub(crate) outcome: String,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) seconds: Seconds,
+    pub(crate) rate_per_hour: Rate,
+    pub(crate) charge: Amount,
+    pub(crate) fee: Amount,
+    pub(crate) paid: Amount,
+    pub(crate) refund: Amount,
+    pub(crate) escrow: Amount,
+    pub(crate) settlement_tx: Option<B256>,
 }
 
 impl Default for DealBill {
@@ -75,21 +75,20 @@ impl Bill {
         Self { job, last: DealBill::ended(outcome), status: OURS, ..Self::default() }
     }
 
-    /// Of a job as it stands.
-    pub(crate) fn of(job: &Job, reached: &Reached) -> Self {
-        let last = match (&job.deal, &job.conclusion) {
-            (Some(deal), _) => DealBill::of(deal),
+    /// Of a job of one task as it stands.
+    pub(crate) fn of(job: &Job, tasks: &[Task], reached: &Reached) -> Self {
+        let last = match (job.deal(), &job.conclusion) {
+            (Some(deal), _) => DealBill::of(deal, tasks),
             (None, Some(Conclusion::Unplaced { .. })) => DealBill::ended("unplaced"),
             (None, _) => DealBill::ended(&job.state),
         };
-        let deals = if last.deal.is_some() { vec![last.clone()] } else { Vec::new() };
         Self {
             job: Some(job.id),
             last,
             chain_id: Some(reached.network.descriptor.chain_id),
             rpc_url: Some(reached.client.rpc_url()),
-            deals,
-            status: status(job),
+            deals: job.deals.iter().map(|deal| DealBill::of(deal, tasks)).collect(),
+            status: status(job, tasks),
             why: why(job),
         }
     }
@@ -112,10 +111,23 @@ impl Bill {
                 dollars(it.escrow, decimals),
             ));
             lines.push(format!("settled in transaction {tx}"));
+            lines.extend(self.earlier(decimals));
         } else {
             lines.push("no money moved".to_owned());
         }
         lines
+    }
+}
+
+impl Bill {
+    /// What deals cost that ended before the task did.
+    fn earlier(&self, decimals: u8) -> impl Iterator<Item = String> {
+        let paid = |it: &&DealBill| it.deal != self.last.deal && it.settlement_tx.is_some();
+        self.deals.iter().filter(paid).map(move |it| {
+            let provider = it.provider.unwrap_or_default();
+            let (charge, escrow) = (dollars(it.charge, decimals), dollars(it.escrow, decimals));
+            format!("an earlier deal, with provider {provider}, cost {charge} of {escrow}")
+        })
     }
 }
 
@@ -125,7 +137,7 @@ impl DealBill {
     }
 
     /// Of a deal as it stands.
-    pub(crate) fn of(deal: &Deal) -> Self {
+    pub(crate) fn of(deal: &Deal, tasks: &[Task]) -> Self {
         let terms = &deal.agreement.terms.document;
         let split = deal.split();
         let outcome = match (deal.outcome(), deal.state.as_str()) {
@@ -140,7 +152,7 @@ impl DealBill {
             deal: Some(deal.agreement.deal),
             provider: Some(terms.provider),
             outcome: outcome.to_owned(),
-            exit_code: deal.delivery.as_ref().and_then(|delivery| delivery.exit_code()),
+            exit_code: exit_code(deal, tasks),
             seconds: deal.newest_receipt().map_or(Seconds(0), |receipt| receipt.seconds),
             rate_per_hour: terms.rate,
             charge: deal.cost(),
@@ -153,12 +165,21 @@ impl DealBill {
     }
 }
 
+/// The exit code of the one task that a deal carried, counted or not.
+fn exit_code(deal: &Deal, tasks: &[Task]) -> Option<i32> {
+    let [task] = tasks else { return None };
+    let delivered = deal.delivery.as_ref().and_then(|delivery| delivery.results.first());
+    let counted = || task.exit_code.filter(|_| task.deal == Some(deal.agreement.deal));
+    delivered.map(|reported| reported.result.exit_code).or_else(counted)
+}
+
 /// What `plaza run` exits with.
-fn status(job: &Job) -> u8 {
-    let Some(delivery) = job.deal.as_ref().and_then(|deal| deal.delivery.as_ref()) else {
+fn status(job: &Job, tasks: &[Task]) -> u8 {
+    let Some((deal, delivery)) = job.deal().and_then(|deal| Some((deal, deal.delivery.as_ref()?)))
+    else {
         return OURS;
     };
-    let code = delivery.exit_code().and_then(|code| u8::try_from(code).ok());
+    let code = exit_code(deal, tasks).and_then(|code| u8::try_from(code).ok());
     let limit = job.submission.work.time_limit;
     let ending = delivery.ending.as_ref().map(|ending| ending.code.as_str());
     match (delivery.outcome(), ending) {
@@ -177,21 +198,23 @@ fn status(job: &Job) -> u8 {
 /// The job's fault with an exit code of zero, as when it left more output than allowed.
 const FAILED_SILENTLY: u8 = 1;
 /// Ended by SIGTERM.
-const TERMINATED: u8 = 128 + 15;
+pub(crate) const TERMINATED: u8 = 128 + 15;
 
 fn why(job: &Job) -> Option<String> {
-    let deal = job.deal.as_ref();
+    let deal = job.deal();
     let ending = deal.and_then(|deal| deal.delivery.as_ref()?.ending.as_ref());
     let ending = ending.filter(|ending| ending.code != "completed").map(told);
     let problem = deal.and_then(|deal| deal.problem.clone());
     let conclusion = match &job.conclusion {
-        Some(Conclusion::Settled) | None => None,
+        // How its deal ended says it all.
+        Some(Conclusion::Settled | Conclusion::Unfinished { .. }) | None => None,
         Some(other) => Some(other.sentence()),
     };
     ending.or(problem).or(conclusion)
 }
 
-fn told(ending: &Ending) -> String {
+/// An ending in one line.
+pub(crate) fn told(ending: &Ending) -> String {
     let Ending { code, cause, action } = ending;
     if action.is_empty() {
         format!("{code}: {cause}")

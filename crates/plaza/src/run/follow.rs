@@ -5,17 +5,18 @@
 //! does not answer: wait for it, and go on from the last fact and the last byte seen.
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use api::{Job, Network};
 use market::{
-    DealFact, Fact, JobFact,
+    DealFact, Fact, Record,
     fact::{Agreement, Submission},
     message::Output,
 };
-use primitives::{Amount, Clock, JobId, Key, Rate, UnixSeconds};
+use primitives::{Amount, Clock, DealId, Epoch, JobId, Key, TaskIndex};
 
 use crate::{
     client::Client,
@@ -23,7 +24,11 @@ use crate::{
     config::Config,
     daemon,
     failure::{Doing as _, Failure, Result},
-    run::{consent, progress::Progress},
+    run::{
+        consent::{self, Answer, Budget},
+        progress::Progress,
+        story::Story,
+    },
     voice::pass_error,
 };
 
@@ -34,6 +39,8 @@ const AGAIN: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_secs(1);
 /// Share of the hold at which the renter is warned, in percent.
 const WARNING: u128 = 80;
+/// How long a detached job's further deals are waited for, which nobody else would agree to.
+const FURTHER: Duration = Duration::from_secs(15);
 
 /// A job that is followed.
 pub(crate) struct Following<'a> {
@@ -43,6 +50,10 @@ pub(crate) struct Following<'a> {
     pub(crate) submission: &'a Submission,
     pub(crate) key: &'a Key,
     pub(crate) job: JobId,
+    /// The most to put aside for all its deals together, if limited.
+    pub(crate) budget: Option<Amount>,
+    /// Whether what its one task prints is passed on.
+    pub(crate) prints: bool,
     pub(crate) detach: bool,
     /// Whether what the job printed last is a line without an end.
     pub(crate) open_line: AtomicBool,
@@ -57,16 +68,14 @@ pub(crate) enum End {
 }
 
 /// What is known while following.
-#[derive(Default)]
 struct Known {
     seen: u64,
-    rate: Rate,
-    cap: Amount,
-    opened: bool,
-    ready: Option<UnixSeconds>,
-    warned: bool,
+    story: Story,
+    /// When the first deal was opened.
+    opened: Option<Instant>,
+    /// The deals of which the renter was warned that their hold is nearly used up.
+    warned: BTreeSet<DealId>,
     cut: bool,
-    done: bool,
 }
 
 impl Following<'_> {
@@ -74,7 +83,7 @@ impl Following<'_> {
     pub(crate) async fn to_the_end(&self, progress: &Progress) -> Result<End> {
         let over = AtomicBool::new(false);
         let prints = async {
-            if !self.detach {
+            if self.prints && !self.detach {
                 tokio::join!(
                     self.pass(Output::Stdout, progress, &over),
                     self.pass(Output::Stderr, progress, &over)
@@ -91,7 +100,7 @@ impl Following<'_> {
             known = work => known?,
             left = self.interrupted(progress) => return left.map(|()| End::Left),
         };
-        if !known.done {
+        if !known.story.is_over() {
             return Ok(End::Left);
         }
         Ok(End::Over(Box::new(
@@ -118,7 +127,13 @@ impl Following<'_> {
     }
 
     async fn facts(&self, progress: &Progress) -> Result<Known> {
-        let mut known = Known::default();
+        let mut known = Known {
+            seen: 0,
+            story: Story::new(self.submission.work.tasks()),
+            opened: None,
+            warned: BTreeSet::new(),
+            cut: false,
+        };
         let mut away: Option<Instant> = None;
         loop {
             match self.facts_once(&mut known, &mut away, progress).await {
@@ -159,55 +174,56 @@ impl Following<'_> {
                 fact = feed.next() => match fact.map_err(Trouble::Away)? {
                     Some((number, record)) => {
                         *away = None;
-                        self.take(&client, record.fact, known, progress).await?;
+                        self.take(&client, record, known, progress).await?;
                         known.seen = number;
-                        if known.done || (self.detach && known.opened) {
-                            return Ok(true);
-                        }
                     }
-                    None => return Ok(known.done),
+                    None => return Ok(known.story.is_over()),
                 },
-                _ = tick.tick() => self.show(known, progress),
+                _ = tick.tick() => {}
+            }
+            progress.shown(&known.story, self.decimals());
+            if known.story.is_over() || (self.detach && self.may_leave(known)) {
+                return Ok(true);
             }
         }
+    }
+
+    /// Whether all deals that the job could use are open, or no more are to be expected soon.
+    fn may_leave(&self, known: &Known) -> bool {
+        let work = &self.submission.work;
+        let useful = work.tasks().div_ceil(work.at_once().into()).min(work.deals().into());
+        let all = u32::try_from(known.story.opened()).is_ok_and(|opened| opened >= useful);
+        known.opened.is_some_and(|since| all || since.elapsed() >= FURTHER)
     }
 
     async fn take(
         &self,
         client: &Client,
-        fact: Fact,
+        record: Record,
         known: &mut Known,
         progress: &Progress,
     ) -> std::result::Result<(), Trouble> {
-        let decimals = self.network.descriptor.contracts.token_decimals;
+        let now = SystemClock::new().now();
+        let told = known.story.take(&record, now);
+        told.doing(|| "reading the facts of the job".to_owned()).map_err(Trouble::Ours)?;
+        let (Fact::Deal(fact), Some(deal)) = (record.fact, record.deal) else { return Ok(()) };
         match fact {
-            Fact::Job(JobFact::Done(_)) => known.done = true,
-            Fact::Job(_) => {}
-            Fact::Deal(DealFact::Chosen(agreement)) => {
-                progress.chosen(&agreement, decimals);
-                known.cap = agreement.terms.document.cap;
-                known.rate = agreement.terms.document.rate;
-                self.consent(client, &agreement, known.cut).await?;
+            DealFact::Chosen(agreement) => {
+                progress.chosen(&agreement, self.decimals());
+                self.consent(client, &agreement, known, progress).await?;
             }
-            Fact::Deal(DealFact::Opened(opening)) => {
+            DealFact::Opened(opening) => {
                 progress.opened(opening.tx);
-                known.opened = true;
+                known.opened.get_or_insert_with(Instant::now);
             }
-            Fact::Deal(DealFact::Progressed { phase }) => progress.phase(phase),
-            Fact::Deal(DealFact::Countersigned(signed)) => {
-                let receipt = &signed.receipt.document;
-                progress.running(receipt.seconds, receipt.amount, decimals);
-                let now = SystemClock::new().now();
-                known.ready = Some(now.minus(receipt.seconds));
-                let used = receipt.amount.units() * 100;
-                if !known.warned && used >= known.cap.units() * WARNING && known.cap > Amount::ZERO
-                {
-                    known.warned = true;
-                    progress.nearly_spent();
+            DealFact::Progressed { phase } => progress.phase(phase),
+            DealFact::Countersigned(_) => warn(known, deal, progress),
+            DealFact::Failed { why } => {
+                if let Some(agreement) = known.story.agreement(deal) {
+                    progress.failed(agreement, &why);
                 }
             }
-            Fact::Deal(DealFact::Delivered(_)) => known.ready = None,
-            Fact::Deal(_) => {}
+            _ => {}
         }
         Ok(())
     }
@@ -217,57 +233,79 @@ impl Following<'_> {
         &self,
         client: &Client,
         agreement: &Agreement,
-        again: bool,
+        known: &Known,
+        progress: &Progress,
     ) -> std::result::Result<(), Trouble> {
         if self.submission.session.is_some() {
             // The gateway signs: that is what the session is for.
             return Ok(());
         }
-        if again {
+        if known.cut {
             let job = client.job(&self.job.to_string()).await.map_err(Trouble::Away)?;
-            if job.deal.is_none_or(|deal| deal.state != "chosen") {
+            let asks = |deal: &&api::Deal| deal.agreement.deal == agreement.deal;
+            if job.deals.iter().find(asks).is_none_or(|deal| deal.state != "chosen") {
                 return Ok(());
             }
         }
-        let now = SystemClock::new().now();
-        let given = consent::give(client, self.network, self.submission, agreement, self.key, now);
-        given.await.map_err(|failure| match failure.is_away() {
-            true => Trouble::Away(failure),
-            false => Trouble::Ours(failure),
-        })
+        let bound = known.story.bound_beside(agreement.deal);
+        let unopened = known.story.unopened_beside(agreement.deal);
+        let given = consent::give(
+            client,
+            self.network,
+            self.submission,
+            agreement,
+            Budget { most: self.budget, bound, unopened },
+            self.key,
+            SystemClock::new().now(),
+        );
+        match given.await {
+            Ok(Answer::Given) => Ok(()),
+            Ok(Answer::Withheld) => {
+                progress.withheld(agreement, bound, self.decimals());
+                Ok(())
+            }
+            Err(failure) if failure.is_away() => Err(Trouble::Away(failure)),
+            Err(failure) => Err(Trouble::Ours(failure)),
+        }
     }
 
-    fn show(&self, known: &Known, progress: &Progress) {
-        if let Some(ready) = known.ready {
-            let decimals = self.network.descriptor.contracts.token_decimals;
-            progress.elapsed(ready, SystemClock::new().now(), known.rate, decimals);
-        }
+    fn decimals(&self) -> u8 {
+        self.network.descriptor.contracts.token_decimals
     }
 
     /// Pass on what the job prints, from where we were after every cut.
     async fn pass(&self, output: Output, progress: &Progress, over: &AtomicBool) {
-        let mut at = 0u64;
+        let mut at = At::default();
         loop {
             let last = over.load(Ordering::Acquire);
+            let before = at.epoch;
             let whole = self.pass_once(output, progress, &mut at).await;
-            // A stream that ended well is at the end of a job that is over; one that was cut is
-            // asked for again, and once more after the end.
-            if whole || last {
+            // A stream that ended well, twice in the same attempt, is at its end; a newer attempt is
+            // read from its start. One that was cut is asked for again, and once more after the end.
+            if (whole && before == at.epoch && before.is_some()) || last {
                 return;
             }
-            tokio::time::sleep(AGAIN).await;
+            if !whole {
+                tokio::time::sleep(AGAIN).await;
+            }
         }
     }
 
-    async fn pass_once(&self, output: Output, progress: &Progress, at: &mut u64) -> bool {
+    async fn pass_once(&self, output: Output, progress: &Progress, at: &mut At) -> bool {
+        const TASK: TaskIndex = TaskIndex(0);
         let Ok(client) = daemon::present(self.config, &self.client) else { return false };
-        let Ok(mut response) = client.output(self.job, output, *at, true).await else {
+        let Ok(mut printed) = client.output(self.job, TASK, output, at.bytes, true).await else {
             return false;
         };
+        if at.epoch.is_some_and(|epoch| epoch != printed.epoch) && at.bytes > 0 {
+            *at = At { epoch: Some(printed.epoch), bytes: 0 };
+            return false;
+        }
+        at.epoch = Some(printed.epoch);
         loop {
-            match response.chunk().await {
+            match printed.response.chunk().await {
                 Ok(Some(piece)) => {
-                    *at += piece.len() as u64;
+                    at.bytes += piece.len() as u64;
                     progress.beside(|| match output {
                         Output::Stdout => self.config.voice.pass(&piece),
                         Output::Stderr => pass_error(&piece),
@@ -288,6 +326,21 @@ impl Following<'_> {
         let _ = self.client.stop(self.job).await;
         failure
     }
+}
+
+/// Say once of each deal that its hold is nearly used up.
+fn warn(known: &mut Known, deal: DealId, progress: &Progress) {
+    if known.story.used(deal) >= WARNING && known.warned.insert(deal) {
+        progress.nearly_spent();
+    }
+}
+
+/// How far an output was passed on.
+#[derive(Default)]
+struct At {
+    /// Of which attempt at the task.
+    epoch: Option<Epoch>,
+    bytes: u64,
 }
 
 /// Why facts stopped coming.

@@ -3,10 +3,10 @@
 //! Upon preparing: ask for a quote first, so that a purse that is empty, a budget that is too small
 //! and a machine that nobody offers are told before anything is sent.
 
-use std::path::{Component, PathBuf};
+use std::path::{Path, PathBuf};
 
 use market::{
-    Order, Rules, Session, Signed, Work,
+    Order, Session, Signed, Work,
     document::Kind,
     fact::Submission,
     machine::Dimension,
@@ -19,7 +19,6 @@ use store::{Source, TreeLimits, pack, store_tree};
 use crate::{
     client::blobs::RemoteBlobs,
     clock::SystemClock,
-    command::RunFlags,
     daemon::Reached,
     failure::{Doing as _, Failure, Result},
     random,
@@ -34,6 +33,36 @@ const PLACEMENT: Seconds = Seconds(600);
 /// The largest inputs that are packed.
 const INPUTS: TreeLimits = TreeLimits { entries: 1_000_000, size: Bytes::gibi(1_024) };
 
+/// What is to be ordered.
+pub(crate) struct Wanted {
+    /// The work; its inputs are yet to be sent.
+    pub(crate) work: Work,
+    /// The files and folders it needs.
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The session that its deals are opened in, if they are not each consented to.
+    pub(crate) session: Option<Signed<Session>>,
+    /// Running time after which a deal is ended.
+    pub(crate) deal_time_limit: Seconds,
+    /// The most to pay per hour, if limited.
+    pub(crate) max_rate: Option<Rate>,
+    /// What the renter calls its limits.
+    pub(crate) names: Names,
+}
+
+/// What the renter calls the limits of an order, where it wrote them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names {
+    /// The most to pay per hour.
+    pub(crate) price: &'static str,
+    /// The running time of a deal.
+    pub(crate) time: &'static str,
+}
+
+impl Names {
+    /// On the command line.
+    pub(crate) const FLAGS: Self = Self { price: "--max-price", time: "--timeout" };
+}
+
 /// A signed order and the job it makes.
 pub(crate) struct Prepared {
     pub(crate) submission: Submission,
@@ -44,40 +73,26 @@ pub(crate) struct Prepared {
 pub(crate) async fn prepare(
     reached: &Reached,
     key: &Key,
-    flags: &RunFlags,
-    session: Option<Signed<Session>>,
+    mut wanted: Wanted,
     progress: &Progress,
 ) -> Result<Prepared> {
     let rules = &reached.network.descriptor.profile.market;
-    let mut work = work(flags, rules);
-    if let Some(flaw) = work.flaw(rules.longest_deal) {
+    if let Some(flaw) = wanted.work.flaw(rules.longest_deal) {
         return Err(Failure::new("this cannot be ordered").because(&flaw));
     }
-    let budget = budget(flags.max_price.as_deref(), reached)?;
-    let best = affordable(reached, &work, budget, key, session.as_ref()).await?;
-    let mut paths = flags.input.clone();
-    if let Some((name, module)) = module(flags) {
-        work.command[0] = name;
-        paths.push(module);
-    }
-    work.inputs = inputs(reached, &paths, progress).await?;
-    let limit = budget.unwrap_or_else(|| twice(best.rate));
-    Ok(sign(reached, key, work, limit, session))
+    let best = affordable(reached, &wanted, key).await?;
+    wanted.work.inputs = inputs(reached, &wanted.inputs, progress).await?;
+    Ok(sign(reached, key, wanted, twice(best.rate)))
 }
 
-/// The most to pay, as typed.
-pub(crate) fn budget(typed: Option<&str>, reached: &Reached) -> Result<Option<Rate>> {
-    let decimals = reached.network.descriptor.contracts.token_decimals;
-    let read = |text: &str| {
-        let amount =
-            Amount::from_coins(text, decimals).doing(|| "reading --max-price".to_owned())?;
-        Ok(Rate::per_hour(amount.units()).unwrap_or(Rate::MAX))
-    };
-    typed.map(read).transpose()
+/// A limit on the price as typed, in dollars per hour.
+pub(crate) fn max_rate(typed: &str, name: &str, decimals: u8) -> Result<Rate> {
+    let amount = Amount::from_coins(typed, decimals).doing(|| format!("reading {name}"))?;
+    Ok(Rate::per_hour(amount.units()).unwrap_or(Rate::MAX))
 }
 
 /// Why no offer serves, in words.
-pub(crate) fn unserved(quote: &Quote) -> Failure {
+pub(crate) fn unserved(quote: &Quote, names: Names) -> Failure {
     if quote.considered == 0 {
         return Failure::new("nobody offers a machine at this gateway now")
             .advise("wait for a provider, or offer this one: plaza up (without --no-provider)");
@@ -90,9 +105,9 @@ pub(crate) fn unserved(quote: &Quote) -> Failure {
     let failure = Failure::new(format!("none of {} offers serves: {reasons}", quote.considered));
     let advice = match quote.rejected.keys().next_back() {
         Some(Dimension::Price) if quote.rejected.len() == 1 => {
-            "raise --max-price; what is for rent: plaza offer list"
+            format!("raise {}; what is for rent: plaza offer list", names.price)
         }
-        _ => "ask for less; what is for rent: plaza offer list",
+        _ => "ask for less; what is for rent: plaza offer list".to_owned(),
     };
     failure.advise(advice)
 }
@@ -102,30 +117,23 @@ fn dimension_word(dimension: Dimension) -> String {
     word.and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn work(flags: &RunFlags, rules: &Rules) -> Work {
-    Work {
-        command: flags.command.clone(),
-        env: flags.env.iter().cloned().collect(),
-        inputs: None,
-        wish: flags.wish.wish(),
-        time_limit: flags.timeout.unwrap_or(rules.time_limit),
-        output_limit: flags.output_limit.unwrap_or(rules.output_limit),
-    }
+/// Which offers serve one deal, and what it costs there.
+pub(crate) async fn quote(reached: &Reached, wanted: &Wanted) -> Result<Quote> {
+    let too_much = || Failure::new("one deal reserves more than can be counted");
+    let inquiry = Inquiry {
+        wish: wanted.work.bundle().ok_or_else(too_much)?,
+        time_limit: wanted.deal_time_limit,
+        max_rate: wanted.max_rate,
+        token: reached.network.descriptor.contracts.token,
+    };
+    reached.client.quote(&inquiry).await
 }
 
 /// The cheapest offer that serves, if the purse can pay its hold.
-async fn affordable(
-    reached: &Reached,
-    work: &Work,
-    budget: Option<Rate>,
-    key: &Key,
-    session: Option<&Signed<Session>>,
-) -> Result<Quoted> {
-    let token = reached.network.descriptor.contracts.token;
-    let inquiry =
-        Inquiry { wish: work.wish.clone(), time_limit: work.time_limit, max_rate: budget, token };
-    let quote = reached.client.quote(&inquiry).await?;
-    let Some(best) = quote.ranked.first() else { return Err(unserved(&quote)) };
+async fn affordable(reached: &Reached, wanted: &Wanted, key: &Key) -> Result<Quoted> {
+    let quote = quote(reached, wanted).await?;
+    let Some(best) = quote.ranked.first() else { return Err(unserved(&quote, wanted.names)) };
+    let session = wanted.session.as_ref();
     let has = reached.client.balance(key.address()).await?;
     if session.is_some() && has.escrow < best.hold {
         let decimals = reached.network.descriptor.contracts.token_decimals;
@@ -153,24 +161,16 @@ async fn affordable(
             key.address(),
             dollars(best.hold, decimals),
             hourly(best.rate, decimals),
-            work.time_limit,
+            wanted.deal_time_limit,
             dollars(has.wallet, decimals),
             dollars(has.escrow, decimals),
         ))
-        .advise("fund the account, choose another with --wallet NAME, or ask for less time with --timeout"));
+        .advise(format!(
+            "fund the account, choose another with --wallet NAME, or ask for less time with {}",
+            wanted.names.time
+        )));
     }
     Ok(best.clone())
-}
-
-/// A module that is named by its place on this machine: its name among the inputs, and the file. None
-/// where an input brings what the command names.
-fn module(flags: &RunFlags) -> Option<(String, PathBuf)> {
-    let path = PathBuf::from(flags.command.first().filter(|_| flags.wish.wasm)?);
-    let first = path.components().find(|it| matches!(it, Component::Normal(_)))?;
-    let is_brought = path.is_relative()
-        && flags.input.iter().any(|it| it.file_name() == Some(first.as_os_str()));
-    let name = path.file_name()?.to_str()?.to_owned();
-    (!is_brought && path.is_file()).then_some((name, path))
 }
 
 /// Send the inputs and name them as one tree.
@@ -182,15 +182,7 @@ async fn inputs(
     if paths.is_empty() {
         return Ok(None);
     }
-    let named = |path: &std::path::PathBuf| {
-        let what = || format!("reading input {}", path.display());
-        // A link is followed here and never later, and keeps its own name; what `..` or `.` names has
-        // the name of the folder behind it.
-        let real = std::fs::canonicalize(path).doing(what)?;
-        let given = path.file_name().map_or(real.as_path(), |_| path.as_path());
-        Source::named(given).doing(what).map(|source| source.read_at(&real))
-    };
-    let sources = paths.iter().map(named).collect::<Result<Vec<_>>>()?;
+    let sources = paths.iter().map(|path| source(path)).collect::<Result<Vec<_>>>()?;
     progress.sending(paths);
     let blobs = RemoteBlobs(reached.client.clone());
     let what = || "sending the inputs".to_owned();
@@ -198,15 +190,26 @@ async fn inputs(
     store_tree(&tree, &blobs).await.doing(what).map(Some)
 }
 
-fn sign(
-    reached: &Reached,
-    key: &Key,
-    work: Work,
-    max_rate: Rate,
-    session: Option<Signed<Session>>,
-) -> Prepared {
+/// An input under the name that it has in the working folder.
+fn source(path: &Path) -> Result<Source> {
+    let what = || format!("reading input {}", path.display());
+    // A link is followed here and never later, and keeps its own name; what `..` or `.` names has
+    // the name of the folder behind it.
+    let real = std::fs::canonicalize(path).doing(what)?;
+    let given = path.file_name().map_or(real.as_path(), |_| path);
+    Source::named(given).doing(what).map(|source| source.read_at(&real))
+}
+
+fn sign(reached: &Reached, key: &Key, wanted: Wanted, usual_rate: Rate) -> Prepared {
+    let Wanted { work, deal_time_limit, max_rate, session, .. } = wanted;
     let escrow = reached.network.descriptor.escrow_domain();
     // Nothing dearer opens in the session, whatever the order allows.
+    let max_rate = max_rate.unwrap_or(usual_rate);
+    // Tasks of an array are placed again when a provider dies, as long as the order holds.
+    let placing = match work.array {
+        None => PLACEMENT,
+        Some(_) => PLACEMENT.plus(deal_time_limit),
+    };
     let within = |most: &Signed<Session>| max_rate.min(most.document.max_rate);
     let max_rate = session.as_ref().map_or(max_rate, within);
     let network = &reached.network;
@@ -218,14 +221,14 @@ fn sign(
         session: session.as_ref().map_or(B256::ZERO, |it| it.document.id(&escrow).0),
         token: network.descriptor.contracts.token,
         kind: Kind::Lease,
-        resources: salted(salt, &work.wish),
+        resources: salted(salt, &work.bundle()),
         max_rate,
-        time_limit: work.time_limit,
+        time_limit: deal_time_limit,
         output_limit: work.output_limit.0,
         spec: work.digest(salt),
         gateway: network.account,
         nonce: random::number(),
-        expiry: now.plus(PLACEMENT),
+        expiry: session.as_ref().map_or(now.plus(placing), |it| it.document.expiry),
     };
     let id = order.id(&network.descriptor.plaza_domain());
     let order = Signed { signature: key.sign(id.0), document: order };

@@ -1,19 +1,28 @@
 //! Progress: where a job stands, how long it has run, what it has cost so far.
 //!
-//! On a terminal one line is kept up to date; elsewhere each change of state is one plain line.
+//! On a terminal one line is kept up to date; elsewhere each change of state is one plain line, and
+//! so is each tenth of many tasks.
 
-use std::{path::Path, path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
-use api::{Job, Network};
+use api::Job;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use market::{
     fact::{Agreement, Conclusion},
     message::Phase,
 };
-use primitives::{Amount, JobId, Rate, Seconds, UnixSeconds};
+use primitives::{Amount, Clock as _, JobId, UnixSeconds};
 
 use crate::{
-    run::bill::{Bill, dollars, hourly},
+    clock::SystemClock,
+    run::{
+        bill::{dollars, hourly},
+        story::{Standing, Story},
+    },
     voice::Voice,
 };
 
@@ -21,6 +30,11 @@ use crate::{
 pub(crate) struct Progress {
     voice: Voice,
     quiet: bool,
+    drawn: bool,
+    /// Of how many tasks the progress is shown; of one alone it is what it does.
+    many: Option<u32>,
+    /// How many tenths of the tasks were told in plain lines.
+    tenths: AtomicU32,
     bar: ProgressBar,
 }
 
@@ -28,17 +42,28 @@ pub(crate) struct Progress {
 const TICK: Duration = Duration::from_millis(100);
 
 impl Progress {
+    /// Of a job of one task.
     pub(crate) fn new(voice: Voice, quiet: bool) -> Self {
+        Self::drawn(voice, quiet, None, "{spinner} {wide_msg}")
+    }
+
+    /// Of a job of so many tasks.
+    pub(crate) fn of_many(voice: Voice, quiet: bool, tasks: u32) -> Self {
+        Self::drawn(voice, quiet, Some(tasks), "{spinner} [{bar:30}] {pos}/{len} {wide_msg}")
+    }
+
+    fn drawn(voice: Voice, quiet: bool, many: Option<u32>, template: &str) -> Self {
         let drawn = voice.is_watched() && !voice.json && !quiet;
         let target =
             if drawn { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template("{spinner} {wide_msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let bar = ProgressBar::with_draw_target(many.map(u64::from), target);
+        let style = ProgressStyle::with_template(template);
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        bar.set_style(style.progress_chars("=> "));
         if drawn {
             bar.enable_steady_tick(TICK);
         }
-        Self { voice, quiet, bar }
+        Self { voice, quiet, drawn, many, tenths: AtomicU32::new(0), bar }
     }
 
     /// Inputs are on their way.
@@ -80,15 +105,53 @@ impl Progress {
         self.state("the provider prepares the run");
     }
 
-    /// It runs, and both sides have signed for so much.
-    pub(crate) fn running(&self, seconds: Seconds, amount: Amount, decimals: u8) {
-        self.state(&format!("running, {seconds}, {} so far", dollars(amount, decimals)));
+    /// How the job stands now.
+    pub(crate) fn shown(&self, story: &Story, decimals: u8) {
+        let now = SystemClock::new().now();
+        let standing = story.standing(now);
+        match self.many {
+            Some(all) => self.tasks(&standing, all, decimals),
+            None => self.one(story, &standing, now, decimals),
+        }
     }
 
-    /// It runs, and nothing is signed since; the cost is computed from the rate.
-    pub(crate) fn elapsed(&self, since: UnixSeconds, now: UnixSeconds, rate: Rate, decimals: u8) {
-        let seconds = now.since(since);
-        self.running(seconds, rate.charge_down(seconds), decimals);
+    /// One task runs: since when, and what that costs.
+    fn one(&self, story: &Story, standing: &Standing, now: UnixSeconds, decimals: u8) {
+        if let Some(since) = story.running_since() {
+            let cost = dollars(standing.cost, decimals);
+            self.state(&format!("running, {}, {cost} so far", now.since(since)));
+        }
+    }
+
+    /// Many tasks: how many of them are where, over which deals, for how much.
+    fn tasks(&self, standing: &Standing, all: u32, decimals: u8) {
+        let words = told(standing, decimals);
+        self.bar.set_position(standing.tasks.done.into());
+        self.state(&words);
+        let tenths = (standing.tasks.done * 10).checked_div(all).unwrap_or(0);
+        if !self.drawn && self.tenths.swap(tenths, Ordering::Relaxed) < tenths {
+            self.say(&format!("{} of {all} tasks done: {words}", standing.tasks.done));
+        }
+    }
+
+    /// A deal of many tasks ended before they did.
+    pub(crate) fn failed(&self, agreement: &Agreement, why: &str) {
+        if self.many.is_some() {
+            let provider = agreement.terms.document.provider;
+            self.say(&format!("the deal with provider {provider} ends: {why}"));
+        }
+    }
+
+    /// A deal is more than the budget has left.
+    pub(crate) fn withheld(&self, agreement: &Agreement, bound: Amount, decimals: u8) {
+        let terms = &agreement.terms.document;
+        self.remark(&format!(
+            "not agreed to: the deal with provider {} would put aside {} beside the {} of the others, \
+             more than the budget; the job goes on with the deals it has",
+            terms.provider,
+            dollars(terms.cap, decimals),
+            dollars(bound, decimals)
+        ));
     }
 
     /// The hold is nearly used up.
@@ -109,15 +172,14 @@ impl Progress {
         self.state("stopping");
     }
 
-    /// It is over.
-    pub(crate) fn finished(&self, job: &Job, network: &Network, bill: &Bill) {
+    /// It is over; these lines say how.
+    pub(crate) fn finished(&self, job: &Job, lines: &[String]) {
         self.bar.finish_and_clear();
         if self.quiet {
             return;
         }
-        let decimals = network.descriptor.contracts.token_decimals;
-        for line in bill.lines(decimals) {
-            self.voice.remark(&line);
+        for line in lines {
+            self.voice.remark(line);
         }
         if let Some(Conclusion::Unplaced { .. }) = &job.conclusion {
             self.voice.remark("what is for rent: plaza offer list");
@@ -130,6 +192,12 @@ impl Progress {
         self.say(&format!("outputs are in {} ({things})", target.display()));
     }
 
+    /// Outputs of so many tasks are here.
+    pub(crate) fn brought_of(&self, target: &Path, count: usize) {
+        let tasks = if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") };
+        self.say(&format!("outputs of {tasks} are in {}, by index", target.display()));
+    }
+
     /// Write to our own outputs without tearing the line that is kept up to date.
     pub(crate) fn beside(&self, write: impl FnOnce()) {
         self.bar.suspend(write);
@@ -140,7 +208,8 @@ impl Progress {
         self.beside(|| self.voice.remark(words));
     }
 
-    fn say(&self, words: &str) {
+    /// Something a person may want to know.
+    pub(crate) fn say(&self, words: &str) {
         if !self.quiet {
             self.remark(words);
         }
@@ -149,4 +218,19 @@ impl Progress {
     fn state(&self, words: &str) {
         self.bar.set_message(words.to_owned());
     }
+}
+
+/// How many tasks stand where, in words.
+fn told(standing: &Standing, decimals: u8) -> String {
+    let Standing { tasks, carrying, settling, cost } = *standing;
+    let mut words = vec![format!("{} handed out", tasks.handed)];
+    if tasks.failed > 0 {
+        words.push(format!("{} failed", tasks.failed));
+    }
+    words.push(format!("{carrying} deal{}", if carrying == 1 { "" } else { "s" }));
+    if settling > 0 {
+        words.push(format!("{settling} to be settled"));
+    }
+    words.push(format!("{} so far", dollars(cost, decimals)));
+    words.join(", ")
 }

@@ -13,19 +13,22 @@ fn a_killed_network_takes_up_its_runs_and_settles_them(chain: Chain) {
     let script = "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done; echo whole > out/result";
     let detached = house.plaza(["run", "--detach", "--", "sh", "-c", script]).succeeded();
     let job = detached.stdout.trim();
-    house.wait_for_job(job, |job| job["deal"]["state"] == "running");
+    house.wait_for_job(job, |job| job["deals"][0]["state"] == "running");
     house.kill();
     house.plaza(["up"]).succeeded();
 
     let done = house.wait_for_job(job, |job| job["state"] == "done");
-    assert_eq!(done["deal"]["delivery"]["receipt"]["document"]["outcome"], "completed", "{done}");
+    assert_eq!(
+        done["deals"][0]["delivery"]["receipt"]["document"]["outcome"], "completed",
+        "{done}"
+    );
     let logs = house.plaza(["job", "logs", job]).succeeded();
     assert_eq!(logs.stdout, "1\n2\n3\n4\n5\n6\n");
-    let split = &done["deal"]["closing"]["split"];
-    let terms = &done["deal"]["agreement"]["terms"]["document"];
+    let split = &done["deals"][0]["closing"]["split"];
+    let terms = &done["deals"][0]["agreement"]["terms"]["document"];
     let shares = ["paid", "fee", "refund"].map(|name| units(&split[name]));
     assert_eq!(shares.iter().sum::<u128>(), units(&terms["cap"]), "{split}");
-    let seconds = done["deal"]["delivery"]["receipt"]["document"]["seconds"].as_u64();
+    let seconds = done["deals"][0]["delivery"]["receipt"]["document"]["seconds"].as_u64();
     assert!(seconds.is_some_and(|seconds| (6..=10).contains(&seconds)), "{done}");
 }
 
@@ -34,7 +37,9 @@ fn a_run_that_is_watched_goes_on_being_watched_after_the_network_was_killed(chai
     let script = "for i in 1 2 3 4 5; do echo $i; sleep 1; done";
     let run = house.start(["run", "--json", "--", "sh", "-c", script]);
     let jobs = || house.plaza(["--json", "job", "list"]).succeeded().json()["jobs"][0].clone();
-    crate::house::poll("the run", || Some(jobs()).filter(|job| job["deal"]["state"] == "running"));
+    crate::house::poll("the run", || {
+        Some(jobs()).filter(|job| job["deals"][0]["state"] == "running")
+    });
     house.kill();
     house.plaza(["up"]).succeeded();
     let came = finished(run).succeeded();
@@ -73,7 +78,7 @@ fn a_network_killed_at_any_moment_loses_no_unit_and_no_job() {
     for job in jobs["jobs"].as_array().expect("a list") {
         let id = job["id"].as_str().expect("an id");
         let done = house.wait_for_job(id, |job| job["state"] == "done");
-        let split = &done["deal"]["closing"]["split"];
+        let split = &done["deals"][0]["closing"]["split"];
         if split.is_object() {
             charged += units(&split["paid"]) + units(&split["fee"]);
         }

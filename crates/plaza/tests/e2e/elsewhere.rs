@@ -10,9 +10,9 @@ use crate::{
 
 /// Every unit of a job's deal is with somebody.
 fn accounted_for(done: &Value) {
-    let split = &done["deal"]["closing"]["split"];
+    let split = &done["deals"][0]["closing"]["split"];
     let shares = ["paid", "fee", "refund"].map(|name| units(&split[name]));
-    let cap = units(&done["deal"]["agreement"]["terms"]["document"]["cap"]);
+    let cap = units(&done["deals"][0]["agreement"]["terms"]["document"]["cap"]);
     assert_eq!(shares.iter().sum::<u128>(), cap, "{done}");
     assert!(shares[0] > 0, "{done}");
 }
@@ -23,7 +23,7 @@ fn while_the_chain_is_away_work_goes_on_and_it_is_settled_when_it_is_back() {
     let script = "for i in 1 2 3; do echo $i; sleep 1; done; echo whole > out/result";
     let detached = house.plaza(["run", "--detach", "--", "sh", "-c", script]).succeeded();
     let job = detached.stdout.trim();
-    house.wait_for_job(job, |job| job["deal"]["state"] == "running");
+    house.wait_for_job(job, |job| job["deals"][0]["state"] == "running");
     house.anvil().pull(true);
     poll("what it prints", || {
         let logs = house.plaza(["job", "logs", job]).succeeded();
@@ -32,7 +32,10 @@ fn while_the_chain_is_away_work_goes_on_and_it_is_settled_when_it_is_back() {
     assert_ne!(house.job(job)["state"], "done");
     house.anvil().pull(false);
     let done = house.wait_for_job(job, |job| job["state"] == "done");
-    assert_eq!(done["deal"]["delivery"]["receipt"]["document"]["outcome"], "completed", "{done}");
+    assert_eq!(
+        done["deals"][0]["delivery"]["receipt"]["document"]["outcome"], "completed",
+        "{done}"
+    );
     accounted_for(&done);
 }
 
@@ -86,7 +89,7 @@ fn a_network_that_is_started_while_its_chain_is_away_takes_up_its_work_when_it_i
     let detached = house.plaza(["run", "--detach", "--", "sh", "-c", "sleep 3; echo whole"]);
     let detached = detached.succeeded();
     let job = detached.stdout.trim();
-    house.wait_for_job(job, |job| job["deal"]["state"] == "running");
+    house.wait_for_job(job, |job| job["deals"][0]["state"] == "running");
     house.anvil().pull(true);
     house.kill();
     let up = house.start(["up"]);

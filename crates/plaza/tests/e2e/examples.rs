@@ -51,7 +51,7 @@ fn viem_and_ethers_read_deals_and_settle_them_from_outside_when_nobody_else_does
     let run = ["run", "--detach", "--cpus", "0.5", "--", "sh", "-c", "sleep 2"];
     let jobs = programs.map(|_| house.plaza(run).succeeded().stdout.trim().to_owned());
     for job in &jobs {
-        house.wait_for_job(job, |job| job["deal"]["opening"].is_object());
+        house.wait_for_job(job, |job| job["deals"][0]["opening"].is_object());
     }
     // No block takes what gateway and provider send any more, and then they are gone.
     let chain = house.anvil();
@@ -59,7 +59,7 @@ fn viem_and_ethers_read_deals_and_settle_them_from_outside_when_nobody_else_does
     let papers = jobs.clone().map(|job| {
         let whole = poll("both signatures", || {
             let papers = house.plaza(["--json", "job", "receipt", &job]).succeeded();
-            papers.json()["terminal"]["renter"].is_string().then_some(papers.stdout)
+            papers.json()["papers"][0]["terminal"]["renter"].is_string().then_some(papers.stdout)
         });
         house.file(&format!("{job}.json"), &whole)
     });
@@ -83,6 +83,6 @@ fn viem_and_ethers_read_deals_and_settle_them_from_outside_when_nobody_else_does
     house.plaza(["up"]).succeeded();
     for (job, settled) in jobs.iter().zip(&settled) {
         let done = house.wait_for_job(job, |job| job["state"] == "done");
-        assert_eq!(done["deal"]["closing"]["tx"], settled["settled_tx"], "{done}");
+        assert_eq!(done["deals"][0]["closing"]["tx"], settled["settled_tx"], "{done}");
     }
 }

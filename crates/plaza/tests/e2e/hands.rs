@@ -18,7 +18,7 @@ fn a_cancelled_job_settles_what_it_used(chain: Chain) {
     let Some(house) = House::up_on(chain) else { return };
     let detached = house.plaza(["run", "--detach", "--", "sleep", "600"]).succeeded();
     let job = detached.stdout.trim();
-    house.wait_for_job(job, |job| job["deal"]["state"] == "running");
+    house.wait_for_job(job, |job| job["deals"][0]["state"] == "running");
     let bill = house.plaza(["--json", "job", "cancel", job]).succeeded().json();
     assert_eq!(bill["outcome"], "stopped", "{bill}");
     assert!(units(&bill["charge"]) > 0, "{bill}");
@@ -57,6 +57,7 @@ fn a_detached_job_is_found_again_with_its_logs_its_outputs_and_its_papers() {
     house.plaza(["job", "fetch", job, "--output", text(&target)]).succeeded();
     assert_eq!(fs::read_to_string(target.join("result")).expect("it is there"), "done\n");
     let papers = house.plaza(["--json", "job", "receipt", job]).succeeded().json();
+    let papers = &papers["papers"][0];
     let terminal = &papers["terminal"];
     assert_eq!(terminal["receipt"]["outcome"], "completed", "{papers}");
     assert!(terminal["renter"].is_string() && terminal["provider"].is_string(), "{papers}");

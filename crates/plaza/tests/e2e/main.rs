@@ -5,6 +5,7 @@
 
 mod anvil;
 mod api;
+mod arrays;
 mod crash;
 mod elsewhere;
 mod examples;

@@ -15,7 +15,7 @@ on_every_chain! {
 }
 
 /// A provider process over a data folder of its own, ended with the test.
-struct Joined<'a> {
+pub(crate) struct Joined<'a> {
     house: &'a House,
     data: PathBuf,
     process: Option<Child>,
@@ -23,9 +23,14 @@ struct Joined<'a> {
 
 impl<'a> Joined<'a> {
     fn to(house: &'a House, policy: &str) -> Self {
-        let policy = house.file("policy.toml", policy);
+        Self::named("provider", house, policy)
+    }
+
+    /// One of several.
+    pub(crate) fn named(name: &str, house: &'a House, policy: &str) -> Self {
+        let policy = house.file(&format!("{name}.toml"), policy);
         let network = house.data().join("gateway/network.json");
-        let data = house.path("provider");
+        let data = house.path(name);
         let words = ["provider", "--join", text(&network), "--policy", text(&policy)];
         let words = words.map(str::to_owned).into_iter().chain(house.fees());
         let process = Some(house.start_in(&data, words));
@@ -36,7 +41,15 @@ impl<'a> Joined<'a> {
         finished(self.house.start_in(&self.data, ["--json", "provider"].iter().chain(words)))
     }
 
-    fn wait_until_listed(&self) {
+    /// Kill it as a power cut would; what it runs goes on by itself.
+    pub(crate) fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            signal(&process, Signal::KILL);
+            drop(finished(process));
+        }
+    }
+
+    pub(crate) fn wait_until_listed(&self) {
         poll("the provider's offer", || {
             let status = self.ask(&["status"]);
             (status.code() == 0 && status.json()["listed"] == true).then_some(())
@@ -200,11 +213,8 @@ fn a_killed_provider_adopts_its_run_and_is_paid_to_the_end(chain: Chain) {
     let script = "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done; echo whole > out/result";
     let detached = house.plaza(["run", "--detach", "--", "sh", "-c", script]).succeeded();
     let job = detached.stdout.trim();
-    house.wait_for_job(job, |job| job["deal"]["state"] == "running");
-    if let Some(process) = joined.process.take() {
-        signal(&process, Signal::KILL);
-        drop(finished(process));
-    }
+    house.wait_for_job(job, |job| job["deals"][0]["state"] == "running");
+    joined.kill();
     let network = house.data().join("gateway/network.json");
     // It may as well come back by another way to the chain.
     let words = ["provider", "--join", text(&network)].map(str::to_owned);
@@ -212,8 +222,11 @@ fn a_killed_provider_adopts_its_run_and_is_paid_to_the_end(chain: Chain) {
     joined.process = Some(house.start_in(&joined.data, words));
 
     let done = house.wait_for_job(job, |job| job["state"] == "done");
-    assert_eq!(done["deal"]["delivery"]["receipt"]["document"]["outcome"], "completed", "{done}");
+    assert_eq!(
+        done["deals"][0]["delivery"]["receipt"]["document"]["outcome"], "completed",
+        "{done}"
+    );
     let logs = house.plaza(["job", "logs", job]).succeeded();
     assert_eq!(logs.stdout, "1\n2\n3\n4\n5\n6\n");
-    assert!(units(&done["deal"]["closing"]["split"]["paid"]) > 0, "{done}");
+    assert!(units(&done["deals"][0]["closing"]["split"]["paid"]) > 0, "{done}");
 }

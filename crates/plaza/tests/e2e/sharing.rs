@@ -54,8 +54,10 @@ fn two_runs_at_once_are_two_jobs_of_one_network(chain: Chain) {
     assert_eq!((one.stdout.as_str(), two.stdout.as_str()), ("one\n", "two\n"));
     let jobs = house.plaza(["--json", "job", "list"]).succeeded().json();
     let jobs = jobs["jobs"].as_array().expect("a list");
-    let txs: std::collections::BTreeSet<_> =
-        jobs.iter().map(|job| job["deal"]["closing"]["tx"].as_str().expect("settled")).collect();
+    let txs: std::collections::BTreeSet<_> = jobs
+        .iter()
+        .map(|job| job["deals"][0]["closing"]["tx"].as_str().expect("settled"))
+        .collect();
     assert_eq!((jobs.len(), txs.len()), (2, 2), "{jobs:?}");
 }
 

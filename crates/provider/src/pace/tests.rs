@@ -43,8 +43,10 @@ fn moment(elapsed: u64, signed: u64, reachable_since: Option<u64>) -> Moment {
     }
 }
 
+const LONG: Limit = Limit { time: Seconds(7_200), is_ours: false };
+
 fn decide(moment: Moment) -> Pace {
-    pace(&moment, &terms(), Seconds(7_200), &Rules::default(), Seconds(600))
+    pace(&moment, &terms(), LONG, &Rules::default(), Seconds(600))
 }
 
 #[test]
@@ -74,7 +76,7 @@ fn a_signature_ahead_of_the_clock_is_no_silence() {
 fn the_work_ends_before_a_second_would_cost_more_than_is_locked() {
     assert_eq!(decide(moment(999, 999, Some(0))), Pace::Go);
     assert_eq!(decide(moment(1_000, 1_000, Some(0))), Pace::End(Why::OutOfFunds));
-    assert_eq!(why_stopped(false, span(1_000), &terms(), Seconds(7_200)), Why::OutOfFunds);
+    assert_eq!(why_stopped(false, span(1_000), &terms(), LONG), Why::OutOfFunds);
 }
 
 #[test]
@@ -84,7 +86,7 @@ fn a_stop_comes_before_everything_and_patience_ends() {
     let patient = Moment { held_for: span(599), ..moment(160, 100, None) };
     assert_eq!(decide(patient), Pace::Hold);
     assert_eq!(decide(Moment { held_for: span(600), ..patient }), Pace::End(Why::GaveUp));
-    assert_eq!(why_stopped(false, span(160), &terms(), Seconds(7_200)), Why::GaveUp);
+    assert_eq!(why_stopped(false, span(160), &terms(), LONG), Why::GaveUp);
 }
 
 #[test]
@@ -98,8 +100,21 @@ fn work_ends_when_its_deal_expires_however_well_it_is_signed_for() {
 fn a_hold_that_pays_for_the_whole_limit_never_ends_the_work_before_the_limit_does() {
     let paid = |elapsed| {
         let moment = moment(elapsed, elapsed, Some(0));
-        pace(&moment, &terms(), Seconds(1_000), &Rules::default(), Seconds(600))
+        let limit = Limit { time: Seconds(1_000), is_ours: false };
+        pace(&moment, &terms(), limit, &Rules::default(), Seconds(600))
     };
     assert_eq!(paid(999), Pace::Go);
     assert_eq!(paid(1_001), Pace::Go, "ended by its limit, which is not our business");
+}
+
+#[test]
+fn an_array_ends_when_the_time_of_its_deal_is_over() {
+    let limit = Limit { time: Seconds(500), is_ours: true };
+    let paid = |elapsed| {
+        let moment = moment(elapsed, elapsed, Some(0));
+        pace(&moment, &terms(), limit, &Rules::default(), Seconds(600))
+    };
+    assert_eq!(paid(499), Pace::Go);
+    assert_eq!(paid(500), Pace::End(Why::OutOfFunds));
+    assert_eq!(why_stopped(false, span(500), &terms(), limit), Why::OutOfFunds);
 }

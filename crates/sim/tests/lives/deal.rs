@@ -70,7 +70,7 @@ fn charge(seconds: u64) -> u128 {
 async fn an_honest_deal_pays_rate_times_seconds_and_refunds_the_rest() {
     let mut life = Life::begin(1, Behaviour::Honest, 12).await;
     let job = life.live(None).await;
-    let deal = job.deal.expect("placed");
+    let deal = job.deal().cloned().expect("placed");
     assert_eq!(deal.state, "settled", "{:?}", deal.problem);
     let receipt = deal.delivery.expect("delivered").receipt.document;
     let split = deal.closing.expect("settled").split;
@@ -92,7 +92,7 @@ async fn a_crash_of_the_gateway_at_any_fact_changes_nothing_in_the_end() {
             let mut life = Life::begin(2, Behaviour::Honest, 12).await;
             life.gateway.crash_at(position, when);
             let job = life.live(None).await;
-            let deal = job.deal.expect("placed");
+            let deal = job.deal().cloned().expect("placed");
             assert_eq!(deal.state, "settled", "crash {when:?} {position}: {:?}", deal.problem);
             assert_eq!(deal.problem, None, "crash {when:?} {position}");
             let (charged, earned, fees) = life.paid().await;
@@ -109,7 +109,7 @@ async fn a_crash_of_the_gateway_at_any_fact_changes_nothing_in_the_end() {
 async fn a_stopped_job_pays_for_what_ran() {
     let mut life = Life::begin(3, Behaviour::Honest, 500).await;
     let job = life.live(Some(Duration::from_secs(30))).await;
-    let deal = job.deal.expect("placed");
+    let deal = job.deal().cloned().expect("placed");
     assert_eq!(deal.state, "settled");
     let receipt = deal.delivery.expect("delivered").receipt.document;
     assert_eq!(receipt.outcome, market::Outcome::Stopped);
@@ -130,7 +130,7 @@ async fn cheats_get_no_more_than_was_honestly_signed_and_the_rest_comes_back() {
     for (behaviour, most) in cases {
         let mut life = Life::begin(4, behaviour, 12).await;
         let job = life.live(None).await;
-        let deal = job.deal.expect("placed");
+        let deal = job.deal().cloned().expect("placed");
         assert_eq!(deal.state, "settled", "{behaviour:?}");
         assert!(deal.problem.is_some(), "{behaviour:?} is told to the renter");
         let (charged, earned, fees) = life.paid().await;
@@ -151,7 +151,7 @@ async fn a_chain_that_is_gone_for_a_minute_delays_and_changes_nothing() {
     });
     let job = life.live(None).await;
     outage.await.expect("it only waits");
-    let deal = job.deal.expect("placed");
+    let deal = job.deal().cloned().expect("placed");
     assert_eq!(deal.state, "settled", "{:?}", deal.problem);
     let receipt = deal.delivery.expect("delivered").receipt.document;
     assert_eq!(receipt.outcome, market::Outcome::Completed);
@@ -164,7 +164,7 @@ async fn lost_transactions_and_lost_answers_are_sent_again_and_never_doubled() {
         let mut life = Life::begin(6 + seed, Behaviour::Honest, 12).await;
         life.town.ledger.lose_calls(u32::from(seed % 2 == 0));
         life.town.ledger.lose_answers(u32::from(seed >= 2));
-        let deal = life.live(None).await.deal.expect("placed");
+        let deal = life.live(None).await.deal().cloned().expect("placed");
         assert_eq!(deal.state, "settled", "{:?}", deal.problem);
         let split = deal.closing.expect("settled").split;
         assert_eq!(life.paid().await.0, split.charge().units());
@@ -185,7 +185,7 @@ async fn without_money_or_providers_nothing_is_opened_and_the_reason_is_told() {
         renter,
     };
     let job = lonely.live(None).await;
-    assert!(job.deal.is_none());
+    assert!(job.deal().is_none());
     let why = job.conclusion.expect("done").sentence();
     assert!(why.contains("puts aside") && why.contains("has 0"), "{why}");
 }
@@ -201,7 +201,7 @@ async fn a_disk_that_is_full_for_a_while_delays_and_loses_nothing() {
                 log.fail_appends(failing);
             }
         });
-        let deal = life.live(None).await.deal.expect("placed");
+        let deal = life.live(None).await.deal().cloned().expect("placed");
         trouble.await.expect("it only waits");
         assert_eq!((deal.state, deal.problem), ("settled", None));
         let split = deal.closing.expect("settled").split;

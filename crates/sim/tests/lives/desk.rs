@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use market::message::{BlobAnswer, CountersignAnswer, Done, Listed, Missing, Output, ToGateway};
 use net::{Message, Simulated, Transport as _};
-use primitives::{Amount, DealId, Digest, PeerId, TaskIndex};
+use primitives::{Amount, DealId, Digest, Epoch, PeerId, TaskIndex};
 use serde::de::DeserializeOwned;
 use sim::{Behaviour, Gateway, Puppet, Renter, Town, Wanted, key};
 use store::Blobs as _;
@@ -33,7 +33,11 @@ async fn scene() -> Scene {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let view = gateway.broker().job(job).expect("just ordered");
         renter.consent(&town, &gateway, &view).await.expect("fair terms");
-        deal = view.deal.filter(|deal| deal.state == "running").map(|deal| deal.agreement.deal);
+        deal = view
+            .deal()
+            .cloned()
+            .filter(|deal| deal.state == "running")
+            .map(|deal| deal.agreement.deal);
     }
     let name = PeerId("stranger".to_owned());
     let stranger = town.network.join(&name);
@@ -62,8 +66,8 @@ async fn a_stranger_reads_and_writes_nothing_of_another_s_deal() {
     let answer = scene.ask(&ToGateway::PutBlob { deal, blob: forged }, b"forged").await;
     assert!(matches!(answer, Done::Refused { .. }), "{answer:?}");
     assert!(!scene.gateway.blobs.has(&forged).await.expect("asked"));
-    let (task, output) = (TaskIndex(0), Output::Stdout);
-    let print = ToGateway::Print { deal, task, output, offset: 0 };
+    let (task, epoch, output) = (TaskIndex(0), Epoch(1), Output::Stdout);
+    let print = ToGateway::Print { deal, task, epoch, output, offset: 0 };
     let answer: Done = scene.ask(&print, b"lies").await;
     assert!(matches!(answer, Done::Refused { .. }), "{answer:?}");
     let missing = ToGateway::Missing { deal, blobs: vec![secret] };
@@ -75,7 +79,7 @@ async fn a_stranger_reads_and_writes_nothing_of_another_s_deal() {
 #[tokio::test(start_paused = true)]
 async fn a_stranger_s_receipt_is_not_even_looked_at() {
     let scene = scene().await;
-    let view = scene.gateway.broker().jobs().remove(0).deal.expect("running");
+    let view = scene.gateway.broker().jobs().remove(0).deal().cloned().expect("running");
     let last = view.last.expect("co-signed at readiness");
     let ask = market::message::Countersign {
         receipt: last.receipt,
@@ -133,7 +137,7 @@ async fn blobs_of_a_settled_deal_are_deleted_when_their_time_is_over_and_others_
     while broker.job(job).is_some_and(|job| job.state != "done") {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let name = broker::output_name(job, TaskIndex(0), Output::Stdout);
+    let name = broker::output_name(job, TaskIndex(0), Epoch(1), Output::Stdout);
     let limit = primitives::Bytes(100);
     let kept = store::Outputs::write(&*scene.gateway.outputs, &name, 0, b"hello", limit).await;
     assert_eq!(kept.expect("kept"), store::Written::Until(5));

@@ -65,7 +65,7 @@ async fn a_provider_prints_no_more_than_the_limit_over_all_tasks_and_streams() {
             let (task, mut offset) = (TaskIndex(task), 0);
             let half = if output == Output::Stdout { limit / 2 } else { limit };
             while offset < half {
-                let print = ToGateway::Print { deal, task, output, offset };
+                let print = ToGateway::Print { deal, task, epoch: Epoch(1), output, offset };
                 let printed: Option<Printed> = den.rogue.ask(&print, &piece).await;
                 let Some(Printed { next, full }) = printed else { break };
                 let grown = next.saturating_sub(offset);

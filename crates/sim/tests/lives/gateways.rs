@@ -57,7 +57,7 @@ async fn an_assignment_said_often_and_by_many_gateways_starts_one_run() {
     }
     for (fence, by) in [(4, key(101)), (9, key(8)), (9, key(200)), (9, key(51))] {
         let stop = cell.command(deal, fence, Act::Stop, &by);
-        let told = Instruction { command: stop, assignment: None };
+        let told = Instruction { commands: vec![stop], assignment: None };
         let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
         assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{fence}: {answer:?}");
     }
@@ -68,7 +68,7 @@ async fn an_assignment_said_often_and_by_many_gateways_starts_one_run() {
     let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec };
     let assignment = Some(Assignment { work: other.work.clone(), salt: other.salt });
     let command = cell.command(deal, 6, act, &key(101));
-    let told = Instruction { command, assignment };
+    let told = Instruction { commands: vec![command], assignment };
     let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
     assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
     assert!(cell.rest(3_600).await);
@@ -89,7 +89,7 @@ async fn the_fence_of_an_assignment_holds_after_a_restart_of_the_provider() {
     cell.workshop.restart(&cell.town, &cell.gateway).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let stop = cell.command(deal, 7, Act::Stop, &key(101));
-    let told = Instruction { command: stop, assignment: None };
+    let told = Instruction { commands: vec![stop], assignment: None };
     let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
     assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
 }
@@ -147,6 +147,7 @@ async fn a_machine_that_dies_in_the_first_minutes_earns_nothing_from_a_silent_ga
     cell.keeper.set(Mood::NotYet);
     let deal = terms.id(&cell.town.escrow()).to_string();
     let folder = std::path::PathBuf::from("/nowhere/runs").join(deal.trim_start_matches("0x"));
+    let folder = folder.join("0-1");
     assert!(cell.workshop.runtime.lose(&folder));
     assert!(cell.rest(4 * 3_600).await, "{:?}", cell.workshop.provider().status());
     assert_eq!(cell.keeper.terminals(), 1);

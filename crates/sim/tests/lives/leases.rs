@@ -91,7 +91,7 @@ async fn a_fence_that_was_seen_before_a_restart_is_still_the_lowest() {
     cell.workshop.restart(&cell.town, &cell.gateway).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let stop = cell.command(deal, 5, Act::Stop, &key(101));
-    let told = Instruction { command: stop, assignment: None };
+    let told = Instruction { commands: vec![stop], assignment: None };
     let answer = cell.tell(&ToProvider::Command(Box::new(told))).await;
     assert!(matches!(answer, Some(CommandAnswer::Refused { .. })), "{answer:?}");
 }

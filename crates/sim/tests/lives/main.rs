@@ -3,6 +3,8 @@
 mod deal;
 mod story;
 
+mod arrays;
+
 mod leases;
 mod troubles;
 

@@ -86,8 +86,8 @@ async fn a_stop_is_told_with_a_fence_above_that_of_the_gateway_before() {
 async fn a_bid_that_its_provider_key_did_not_sign_is_not_chosen() {
     let mut den = Den::begin(1, |_| {}).await;
     den.rogue.forge();
-    let view = den.until("decided", |view| view.state == "done" || view.deal.is_some()).await;
-    assert!(view.deal.is_none(), "{:?}", view.deal);
+    let view = den.until("decided", |view| view.state == "done" || view.deal().is_some()).await;
+    assert!(view.deal().is_none(), "{:?}", view.deal());
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,8 +100,12 @@ async fn a_bid_with_a_larger_hold_or_a_longer_grace_or_a_longer_life_than_the_ru
     ];
     for (number, bend) in bends.into_iter().enumerate() {
         let mut den = Den::begin(1, bend).await;
-        let view = den.until("decided", |view| view.state == "done" || view.deal.is_some()).await;
-        assert!(view.deal.is_none(), "bend {number}: {:?}", view.deal.map(|it| it.agreement.terms));
+        let view = den.until("decided", |view| view.state == "done" || view.deal().is_some()).await;
+        assert!(
+            view.deal().is_none(),
+            "bend {number}: {:?}",
+            view.deal().cloned().map(|it| it.agreement.terms)
+        );
     }
 }
 

@@ -18,12 +18,12 @@ async fn a_renter_that_cancels_on_the_chain_or_spends_its_money_pays_nothing() {
         let job = house.renter.order(&house.gateway, &wanted).await.expect("fair");
         let view = loop {
             let view = house.gateway.broker().job(job).expect("ordered");
-            if view.deal.is_some() {
+            if view.deal().is_some() {
                 break view;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        let terms = view.deal.expect("chosen").agreement.terms.document;
+        let terms = view.deal().cloned().expect("chosen").agreement.terms.document;
         let seat = house.town.ledger.seat(house.renter.account());
         let call = match cancels {
             true => Call::Cancel { terms, intent: None },
@@ -35,7 +35,7 @@ async fn a_renter_that_cancels_on_the_chain_or_spends_its_money_pays_nothing() {
         };
         assert!(matches!(seat.send(call).await, Ok(Sent::Done(_))));
         let view = house.live_until_done(&wanted).await;
-        assert!(matches!(&view.deal, Some(deal) if deal.state == "void"), "{:?}", view.conclusion);
+        assert!(matches!(view.deal(), Some(deal) if deal.state == "void"), "{:?}", view.conclusion);
         house.rest().await;
         assert_eq!(house.town.wealth(house.workshop.account).await, Amount::ZERO);
     }
@@ -45,11 +45,11 @@ async fn a_renter_that_cancels_on_the_chain_or_spends_its_money_pays_nothing() {
 async fn a_consent_that_is_not_the_renter_s_to_these_terms_is_refused() {
     let mut house = House::begin(9, lasting(12)).await;
     let first = house.submission(&Wanted::plain(1));
-    let done = house.live_until_done(&first).await.deal.expect("placed");
+    let done = house.live_until_done(&first).await.deal().cloned().expect("placed");
     let second = house.submission(&Wanted::plain(2));
     let job = house.renter.order(&house.gateway, &second).await.expect("fair");
     let deal = loop {
-        if let Some(deal) = house.gateway.broker().job(job).and_then(|view| view.deal) {
+        if let Some(deal) = house.gateway.broker().job(job).and_then(|view| view.deal().cloned()) {
             break deal.agreement;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -80,7 +80,7 @@ async fn a_deal_that_opens_at_the_last_moment_of_a_deep_chain_is_not_given_up() 
         let mut house = House::in_town(town, lasting(12)).await;
         let wanted = house.submission(&Wanted::plain(1));
         let job = house.renter.order(&house.gateway, &wanted).await.expect("fair");
-        while house.gateway.broker().job(job).is_none_or(|view| view.deal.is_none()) {
+        while house.gateway.broker().job(job).is_none_or(|view| view.deal().is_none()) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         tokio::time::sleep(Duration::from_secs(late)).await;
@@ -90,7 +90,7 @@ async fn a_deal_that_opens_at_the_last_moment_of_a_deep_chain_is_not_given_up() 
             house.gateway.restart(&house.town).await;
         }
         let view = house.live_until_done(&wanted).await;
-        let deal = view.deal.expect("placed");
+        let deal = view.deal().cloned().expect("placed");
         tokio::time::sleep(Duration::from_secs(60)).await;
         let seat = house.town.ledger.seat(house.renter.account());
         let slot = seat.slot(deal.agreement.deal).await.expect("there");
@@ -128,7 +128,7 @@ async fn a_stop_at_any_moment_ends_the_job_and_costs_at_most_what_ran() {
         };
         house.rest().await;
         let (charged, _) = house.paid().await;
-        if let Some(deal) = view.deal {
+        if let Some(deal) = view.deal().cloned() {
             let rate = deal.agreement.terms.document.rate;
             assert!(charged <= charge(rate, after / 1_000 + 2), "{here}: {charged}");
             let waited = begun.elapsed();

@@ -32,22 +32,29 @@ fn script() -> Script {
 async fn a_job_is_ordered_run_metered_judged_and_settled() {
     let mut house = House::begin(1, script()).await;
     let job = house.live().await;
-    let deal = job.deal.expect("placed");
+    let deal = job.deal().cloned().expect("placed");
     assert_eq!((deal.state, deal.problem), ("settled", None));
     let delivery = deal.delivery.expect("delivered");
     let receipt = &delivery.receipt.document;
-    assert_eq!((receipt.outcome, delivery.exit_code()), (Outcome::Completed, Some(0)));
+    assert_eq!(
+        (receipt.outcome, delivery.results.first().map(|it| it.result.exit_code)),
+        (Outcome::Completed, Some(0))
+    );
     assert_eq!(receipt.seconds, Seconds(12));
     let rate = deal.agreement.terms.document.rate;
     house.rest().await;
     assert_eq!(house.paid().await.0, charge(rate, 12));
 
-    let name =
-        broker::output_name(job.id, primitives::TaskIndex(0), market::message::Output::Stdout);
+    let name = broker::output_name(
+        job.id,
+        primitives::TaskIndex(0),
+        primitives::Epoch(1),
+        market::message::Output::Stdout,
+    );
     let printed = store::Outputs::read(&*house.gateway.outputs, &name, 0, 100).await;
     assert_eq!(printed.expect("kept"), b"begun\nnearly done\n");
     let limits = store::TreeLimits::up_to(primitives::Bytes::mebi(16));
-    let output = delivery.results[0].output;
+    let output = delivery.results[0].result.output;
     let tree = store::load_tree(&output, &*house.gateway.blobs, &limits).await.expect("handed in");
     let paths: Vec<&str> = tree.entries().iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(paths, ["answer"]);
@@ -56,7 +63,7 @@ async fn a_job_is_ordered_run_metered_judged_and_settled() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_of_either_side_at_any_fact_costs_nobody_more_than_the_protocol_says() {
     let mut house = House::begin(2, script()).await;
-    let rate = house.live().await.deal.expect("placed").agreement.terms.document.rate;
+    let rate = house.live().await.deal().cloned().expect("placed").agreement.terms.document.rate;
     house.rest().await;
     let lengths = [house.gateway.log_length(), house.workshop.log_length()];
     assert!(lengths.iter().all(|length| *length > 6), "stories of {lengths:?} facts");
@@ -69,7 +76,7 @@ async fn a_crash_of_either_side_at_any_fact_costs_nobody_more_than_the_protocol_
                     0 => house.gateway.crash_at(position, when),
                     _ => house.workshop.crash_at(position, when),
                 }
-                let deal = house.live().await.deal.expect("placed");
+                let deal = house.live().await.deal().cloned().expect("placed");
                 house.rest().await;
                 assert_eq!((deal.state, deal.problem), ("settled", None), "{here}");
                 let delivery = deal.delivery.expect("delivered");
@@ -91,7 +98,7 @@ async fn a_provider_that_vanishes_for_good_has_only_what_was_co_signed() {
     let view = loop {
         let view = house.gateway.broker().job(job).expect("ordered");
         house.renter.consent(&house.town, &house.gateway, &view).await.expect("fair terms");
-        let last = view.deal.as_ref().and_then(|deal| deal.last.as_ref());
+        let last = view.deal().and_then(|deal| deal.last.as_ref());
         seen = last.map_or(seen, |last| last.receipt.document.seconds.0);
         if seen >= 6 {
             house.workshop.kill(&house.town).await;
@@ -101,7 +108,7 @@ async fn a_provider_that_vanishes_for_good_has_only_what_was_co_signed() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    let deal = view.deal.expect("placed");
+    let deal = view.deal().cloned().expect("placed");
     assert_eq!(deal.problem.as_deref(), Some("the provider fell silent"));
     let split = deal.closing.expect("settled by the exits").split;
     let most = charge(deal.agreement.terms.document.rate, seen);
@@ -117,7 +124,7 @@ async fn a_gateway_that_vanishes_for_good_leaves_the_provider_its_due_by_claim()
     let rate = loop {
         let view = house.gateway.broker().job(job).expect("ordered");
         house.renter.consent(&house.town, &house.gateway, &view).await.expect("fair terms");
-        let deal = view.deal.as_ref();
+        let deal = view.deal();
         if deal
             .and_then(|deal| deal.last.as_ref())
             .is_some_and(|last| last.receipt.document.seconds.0 >= 20)
@@ -146,7 +153,7 @@ async fn a_clock_stepped_by_an_hour_changes_no_bill() {
         });
         // Long enough that the step itself does not run the deal's own time out.
         let wanted = Wanted { time_limit: Seconds(7_200), ..Wanted::plain(1) };
-        let deal = house.live_for(&wanted).await.deal.expect("placed");
+        let deal = house.live_for(&wanted).await.deal().cloned().expect("placed");
         stepping.await.expect("it only waits");
         house.rest().await;
         assert_eq!(deal.state, "settled", "{:?}", deal.problem);
@@ -162,7 +169,7 @@ async fn work_that_ran_on_while_both_sides_were_away_is_finished_and_paid() {
     let wanted = house.submission(&Wanted { time_limit: Seconds(900), ..Wanted::plain(1) });
     house.live_until_signed(&wanted, 20).await;
     house.both_away(Duration::from_secs(300)).await;
-    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
     assert_eq!((deal.state, deal.problem), ("settled", None));
     let receipt = deal.delivery.expect("delivered").receipt.document;
     assert_eq!(receipt.outcome, Outcome::Completed);
@@ -185,7 +192,7 @@ async fn of_a_time_when_both_sides_were_away_no_more_than_grace_is_billed() {
     assert!(after > before + rules.grace.0 / 2, "it ran on: {before} s, then {after} s");
     let most = before + rules.receipt_interval.0 + rules.grace.0 + rules.clock_slack.0;
     assert!(after <= most, "{before} s, then {after} s");
-    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
     assert_eq!((deal.state, deal.problem), ("settled", None));
     let receipt = deal.delivery.expect("delivered").receipt.document;
     assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(200)));

@@ -35,8 +35,8 @@ async fn no_signature_is_heard_that_the_gateway_s_journal_does_not_hold() {
         house.gateway.restart(&house.town).await;
         let view = house.gateway.broker().jobs().remove(0);
         let kept = view
-            .deal
-            .and_then(|deal| deal.last)
+            .deal()
+            .and_then(|deal| deal.last.as_ref())
             .map_or(Amount::ZERO, |last| last.receipt.document.amount);
         assert!(heard <= kept, "fact {position}: {heard} was signed, {kept} is written down");
     }
@@ -45,7 +45,7 @@ async fn no_signature_is_heard_that_the_gateway_s_journal_does_not_hold() {
 #[tokio::test(start_paused = true)]
 async fn crashes_of_both_sides_in_one_life_cost_nobody_more_than_the_protocol_says() {
     let mut house = House::begin(2, lasting(12)).await;
-    let rate = house.live().await.deal.expect("placed").agreement.terms.document.rate;
+    let rate = house.live().await.deal().cloned().expect("placed").agreement.terms.document.rate;
     house.rest().await;
     let lengths = [house.gateway.log_length(), house.workshop.log_length()];
     for one in 1..=lengths[0] {
@@ -55,7 +55,7 @@ async fn crashes_of_both_sides_in_one_life_cost_nobody_more_than_the_protocol_sa
             let mut house = House::begin(2, lasting(12)).await;
             house.gateway.crash_at(one, when);
             house.workshop.crash_at(other, when);
-            let deal = house.live().await.deal.expect("placed");
+            let deal = house.live().await.deal().cloned().expect("placed");
             house.rest().await;
             assert_eq!((deal.state, deal.problem), ("settled", None), "{here}");
             let receipt = deal.delivery.expect("delivered").receipt.document;
@@ -81,7 +81,7 @@ async fn a_partition_of_any_length_at_any_moment_ends_in_a_fair_bill() {
             house.town.network.divide(&house.workshop.peer, &house.gateway.peer);
             tokio::time::sleep(Duration::from_secs(length)).await;
             house.town.network.heal(&house.workshop.peer, &house.gateway.peer);
-            let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+            let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
             house.rest().await;
             let rate = deal.agreement.terms.document.rate;
             let (charged, _) = house.paid().await;
@@ -98,7 +98,7 @@ async fn a_partition_of_any_length_at_any_moment_ends_in_a_fair_bill() {
 async fn a_job_is_ended_at_its_time_limit_and_pays_for_exactly_that() {
     let mut house = House::begin(6, lasting(500)).await;
     let wanted = house.submission(&Wanted { time_limit: Seconds(20), ..Wanted::plain(1) });
-    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
     house.rest().await;
     let receipt = deal.delivery.expect("delivered").receipt.document;
     assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Failed, Seconds(20)));
@@ -110,7 +110,7 @@ async fn outputs_beyond_the_limit_are_left_behind_and_the_job_is_settled() {
     let outputs =
         BTreeMap::from([("a".to_owned(), vec![1; 10 << 20]), ("b".to_owned(), vec![2; 10 << 20])]);
     let mut house = House::begin(6, Script { outputs, ..lasting(12) }).await;
-    let deal = house.live().await.deal.expect("placed");
+    let deal = house.live().await.deal().cloned().expect("placed");
     house.rest().await;
     assert_eq!((deal.state, &deal.problem), ("settled", &None));
     assert_eq!(house.outputs(&deal).await, ["a"]);
@@ -130,7 +130,7 @@ async fn a_provider_that_was_away_longer_than_grace_bills_grace_at_most() {
         tokio::time::sleep(Duration::from_secs(2)).await;
         let after = house.signed_seconds();
         assert!(after <= signed + 60 + 7, "{away} s away: {signed} s before, {after} s after");
-        let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+        let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
         assert_eq!(deal.problem, None, "{away} s away");
     }
 }
@@ -165,7 +165,7 @@ async fn a_clock_of_one_side_that_steps_costs_neither_side_its_due() {
                 tokio::time::sleep(Duration::from_secs(7_200)).await;
                 assert_eq!(house.lease_stage(), None, "{here}");
                 let (charged, _) = house.paid().await;
-                let deal = view.deal.filter(|deal| deal.state == "settled");
+                let deal = view.deal().cloned().filter(|deal| deal.state == "settled");
                 let Some(deal) = deal.filter(|_| charged > 0 || after > 0) else {
                     // Clocks apart from the very start: nothing is agreed, and nobody pays.
                     assert_eq!((charged, after), (0, 0), "{here}");
@@ -211,7 +211,7 @@ async fn a_life_full_of_trouble_still_ends_with_every_unit_accounted_for() {
         trouble.await.expect("it only waits");
         house.rest().await;
         let (charged, earned) = house.paid().await;
-        let Some(deal) = view.deal else {
+        let Some(deal) = view.deal().cloned() else {
             assert_eq!(charged, 0, "seed {seed}: {:?}", view.conclusion);
             continue;
         };
@@ -229,16 +229,17 @@ async fn a_life_full_of_trouble_still_ends_with_every_unit_accounted_for() {
 async fn a_run_whose_folder_is_gone_ends_as_the_provider_s_fault_with_a_receipt() {
     let mut house = House::begin(12, lasting(500)).await;
     let wanted = house.submission(&Wanted { time_limit: Seconds(900), ..Wanted::plain(1) });
-    let deal = house.live_until(&wanted, "running").await.deal.expect("running").agreement.deal;
+    let deal =
+        house.live_until(&wanted, "running").await.deal().cloned().expect("running").agreement.deal;
     tokio::time::sleep(Duration::from_secs(20)).await;
     house.workshop.kill(&house.town).await;
     let name = deal.to_string().trim_start_matches("0x").to_owned();
-    let folder = std::path::PathBuf::from("/nowhere/runs").join(name);
+    let folder = std::path::PathBuf::from("/nowhere/runs").join(name).join("0-1");
     assert!(house.workshop.runtime.lose(&folder));
     sandbox::Runtime::wipe(&house.workshop.runtime, &folder).await.expect("it has ended");
     let back = Instant::now();
     house.workshop.start(&house.town, &house.gateway).await;
-    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
     let delivery = deal.delivery.unwrap_or_else(|| panic!("no receipt: {:?}", deal.problem));
     assert_eq!(delivery.receipt.document.outcome, Outcome::ProviderFault);
     assert!(back.elapsed() < Duration::from_secs(60), "settled after {:?}", back.elapsed());
@@ -259,7 +260,7 @@ async fn a_first_receipt_that_comes_late_does_not_spoil_an_honest_short_job() {
         house.town.network.divide(&house.workshop.peer, &house.gateway.peer);
         tokio::time::sleep(Duration::from_secs(3 + late)).await;
         house.town.network.heal(&house.workshop.peer, &house.gateway.peer);
-        let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+        let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
         assert_eq!((deal.state, deal.problem), ("settled", None), "{late} s late");
         house.rest().await;
         assert_eq!(house.paid().await.0, charge(deal.agreement.terms.document.rate, 12));
@@ -276,7 +277,7 @@ async fn lost_and_doubled_messages_change_no_bill_and_lose_no_work() {
             heard_twice: 120,
             ..Conditions::fair()
         });
-        let deal = house.live().await.deal.expect("placed");
+        let deal = house.live().await.deal().cloned().expect("placed");
         assert_eq!((deal.state, &deal.problem), ("settled", &None), "seed {seed}");
         house.rest().await;
         let most = charge(deal.agreement.terms.document.rate, 12);
@@ -305,7 +306,7 @@ async fn a_chain_that_is_gone_at_any_moment_delays_and_changes_nothing() {
                 tokio::time::sleep(Duration::from_secs(length)).await;
                 ledger.set_gone(false);
             });
-            let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+            let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
             outage.await.expect("it only waits");
             house.rest().await;
             let (charged, due) = (house.paid().await.0, deal.agreement.terms.document.rate);
@@ -328,6 +329,6 @@ async fn a_gateway_whose_clock_was_set_back_at_its_restart_still_signs_honest_re
     house.gateway.restart(&house.town).await;
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(house.signed_seconds() > signed + 10, "{} s", house.signed_seconds());
-    let deal = house.live_until_done(&wanted).await.deal.expect("placed");
+    let deal = house.live_until_done(&wanted).await.deal().cloned().expect("placed");
     assert_eq!((deal.state, deal.problem), ("settled", None));
 }

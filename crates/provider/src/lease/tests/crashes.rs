@@ -32,7 +32,7 @@ fn script() -> Script {
 async fn carry_through(hall: &mut Hall) -> primitives::DealId {
     let request = hall.request(&work(), 1);
     let bid = loop {
-        revive(hall).await;
+        hall.revive().await;
         if let Some(BidAnswer::Bid(bid)) = hall.price(&request).await {
             break *bid;
         }
@@ -43,11 +43,11 @@ async fn carry_through(hall: &mut Hall) -> primitives::DealId {
     }
     let command = hall.assignment(deal, &work(), 1);
     while hall.command(command.clone()).await != Some(CommandAnswer::Taken) {
-        revive(hall).await;
+        hall.revive().await;
         hall.pass(1).await;
     }
     for _ in 0..10_000 {
-        revive(hall).await;
+        hall.revive().await;
         if hall.state(deal).await == State::Settled && hall.stage(deal).is_none() {
             return deal;
         }
@@ -56,16 +56,9 @@ async fn carry_through(hall: &mut Hall) -> primitives::DealId {
     panic!("it came to no end: {:?}", hall.provider.as_ref().map(crate::Provider::status));
 }
 
-async fn revive(hall: &mut Hall) {
-    if hall.log.is_down() {
-        hall.crash().await;
-        hall.start().await;
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_fact_changes_nothing_in_the_end() {
-    for position in 1..=10 {
+    for position in 1..=15 {
         for when in [Crash::Before, Crash::After] {
             let mut hall = Hall::with(script()).await;
             hall.log.crash_at(Position(position), when);
@@ -93,8 +86,8 @@ async fn a_crash_at_any_fact_changes_nothing_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_fact_of_an_abandoned_lease_still_gets_what_is_due() {
-    // Bid, assigned, started, three receipts, abandoned, settled, wiped.
-    for position in 4..=11 {
+    // Bid, assigned, started and measured, receipts with what they stand on, the end.
+    for position in 4..=13 {
         for when in [Crash::Before, Crash::After] {
             let mut hall = Hall::with(lasting(3_000)).await;
             hall.log.crash_at(Position(position), when);
@@ -102,12 +95,12 @@ async fn a_crash_at_any_fact_of_an_abandoned_lease_still_gets_what_is_due() {
             let deal = hall.deal(&bid);
             hall.gate.set(Mood::Fair);
             for _ in 0..12 {
-                revive(&mut hall).await;
+                hall.revive().await;
                 hall.pass(1).await;
             }
             hall.gate.set(Mood::Silent);
             for _ in 0..10_000 {
-                revive(&mut hall).await;
+                hall.revive().await;
                 if hall.state(deal).await == State::Settled && hall.stage(deal).is_none() {
                     break;
                 }
@@ -172,13 +165,13 @@ async fn lost_and_doubled_messages_change_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn receipts_go_on_after_a_signature_that_was_lost() {
-    // The fifth fact is the second co-signed receipt: the gateway has signed, and we forget it.
+    // The seventh fact is the second co-signed receipt: the gateway has signed, and we forget it.
     let mut hall = Hall::with(lasting(3_000)).await;
-    hall.log.crash_at(Position(5), Crash::Before);
+    hall.log.crash_at(Position(7), Crash::Before);
     let bid = hall.place(&work()).await;
     let deal = hall.deal(&bid);
     for _ in 0..60 {
-        revive(&mut hall).await;
+        hall.revive().await;
         hall.pass(1).await;
     }
     let lease = hall.provider.as_ref().expect("it runs").status().leases.remove(0);
@@ -210,7 +203,7 @@ async fn a_run_that_is_gone_without_a_trace_was_the_machines_fault() {
     hall.until_stage(deal, "running").await;
     hall.pass(30).await;
     hall.crash().await;
-    let folder = hall.folder.path().join("runs").join(deal.to_string().trim_start_matches("0x"));
+    let folder = hall.run_folder(deal, 0);
     assert!(hall.runtime.scripted.lose(&folder));
     hall.runtime.scripted.wipe(&folder).await.expect("it is lost");
     hall.start().await;

@@ -9,12 +9,12 @@ use market::{
     Domain, Meter, Outcome, Receipt, Signed,
     message::{
         BlobAnswer, Countersign, CountersignAnswer, Done, Listed, Missing, Output, Phase, Printed,
-        ToGateway,
+        ReportAnswer, ToGateway,
     },
-    task::{Ending, TaskResult, result_root},
+    task::{Ending, Reported, TaskResult, result_root},
 };
 use net::{Incoming, Message, Simulated, Transport};
-use primitives::{DealId, Digest};
+use primitives::{DealId, Digest, Epoch, TaskIndex};
 use serde::Serialize;
 
 use super::hall::{key, provider_key, signer};
@@ -35,6 +35,8 @@ pub(super) enum Mood {
     Deaf,
     /// Signs with a key that is not the renter's.
     Forging,
+    /// Signs, and counts no results before the end.
+    Uncounting,
     /// Signs, and takes a minute and a half for every blob.
     Slow,
 }
@@ -55,10 +57,15 @@ pub(super) struct Deal {
     pub(super) signed: usize,
     pub(super) meter: Meter,
     pub(super) terminals: BTreeSet<Vec<u8>>,
-    pub(super) results: Vec<TaskResult>,
+    /// By index, as far as they count.
+    pub(super) results: BTreeMap<TaskIndex, Reported>,
+    /// How many results came in reports, and how many reports there were.
+    pub(super) reported: (usize, usize),
+    /// How many came with the terminal receipt.
+    pub(super) came_last: usize,
     pub(super) ending: Option<Ending>,
     pub(super) phases: Vec<Phase>,
-    pub(super) printed: BTreeMap<Output, Vec<u8>>,
+    pub(super) printed: BTreeMap<(TaskIndex, Epoch, Output), Vec<u8>>,
     pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
 }
 
@@ -107,8 +114,14 @@ impl Gate {
         self.known().deals.get(&deal).cloned().unwrap_or_default()
     }
 
+    /// What the first attempt at the first task printed.
     pub(super) fn stdout(&self, deal: DealId) -> Vec<u8> {
-        self.deal(deal).printed.remove(&Output::Stdout).unwrap_or_default()
+        self.stdout_of(deal, 0)
+    }
+
+    pub(super) fn stdout_of(&self, deal: DealId, task: u32) -> Vec<u8> {
+        let printer = (TaskIndex(task), Epoch(1), Output::Stdout);
+        self.deal(deal).printed.remove(&printer).unwrap_or_default()
     }
 
     /// What the provider did against the protocol.
@@ -141,9 +154,11 @@ impl Gate {
             ToGateway::Print { .. } if self.known().mood == Mood::Deaf => {
                 header(&Done::Refused { why: "no room".into() })
             }
-            ToGateway::Print { deal, output, offset, .. } => {
-                header(&self.print(deal, output, offset, &body))
+            ToGateway::Print { deal, task, epoch, output, offset } => {
+                header(&self.print(deal, (task, epoch, output), offset, &body))
             }
+            ToGateway::Report { .. } if self.known().mood == Mood::Silent => return,
+            ToGateway::Report { deal, results } => header(&self.report(deal, results)),
             ToGateway::Missing { deal, blobs } => {
                 let mut known = self.known();
                 let held = &known.deals.entry(deal).or_default().blobs;
@@ -174,9 +189,31 @@ impl Gate {
         drop(incoming.reply.send(Message::new(answer)).await);
     }
 
-    fn print(&self, deal: DealId, output: Output, offset: u64, piece: &[u8]) -> Printed {
+    fn report(&self, deal: DealId, results: Vec<Reported>) -> ReportAnswer {
         let mut known = self.known();
-        let text = known.deals.entry(deal).or_default().printed.entry(output).or_default();
+        if known.mood == Mood::Uncounting {
+            return ReportAnswer::NotYet;
+        }
+        let deal = known.deals.entry(deal).or_default();
+        let lacks = results.iter().any(|it| deal.lacks(&it.result));
+        deal.reported.0 += results.len();
+        deal.reported.1 += 1;
+        deal.count(results);
+        if lacks {
+            known.faults.push("a report of a task whose outputs were not handed in".into());
+        }
+        ReportAnswer::Counted
+    }
+
+    fn print(
+        &self,
+        deal: DealId,
+        printer: (TaskIndex, Epoch, Output),
+        offset: u64,
+        piece: &[u8],
+    ) -> Printed {
+        let mut known = self.known();
+        let text = known.deals.entry(deal).or_default().printed.entry(printer).or_default();
         let have = text.len() as u64;
         if offset <= have {
             let skip = usize::try_from(have - offset).expect("small").min(piece.len());
@@ -208,19 +245,24 @@ impl Gate {
         }
         let meter = deal.meter.clone().extended(&it.samples);
         let last = deal.last.as_ref().map(|last| last.document.seconds).unwrap_or_default();
+        let mut counted = deal.clone();
+        counted.count(it.results.clone());
+        let root = match terminal {
+            true => result_root(&counted.all()),
+            false => result_root(&[]),
+        };
         let latest = it.samples.last().map_or(0, |sample| sample.at_ms);
         let checks = [
             ("signature", it.receipt.signature.is_by(provider_key().address(), digest)),
             ("meter", receipt.meter == meter.root()),
             ("monotone", receipt.seconds >= last || receipt.outcome == Outcome::ProviderFault),
             ("samples", latest <= receipt.seconds.0 * 1_000),
-            ("results", receipt.result == result_root(&it.results)),
             (
-                "outputs",
-                it.results.iter().all(|result| {
-                    result.output == Digest::default() || deal.blobs.contains_key(&result.output)
-                }),
+                "amount",
+                receipt.amount >= deal.amount() || receipt.outcome == Outcome::ProviderFault,
             ),
+            ("results", receipt.result == root),
+            ("outputs", !it.results.iter().any(|it| deal.lacks(&it.result))),
         ];
         let wrong = checks.into_iter().find(|(_, right)| !right).map(|(what, _)| what);
         if wrong.is_none() {
@@ -228,13 +270,40 @@ impl Gate {
             deal.signed += 1;
             deal.last = Some(it.receipt);
             if terminal {
-                deal.results = it.results;
+                deal.came_last = it.results.len();
+                deal.count(it.results);
                 deal.ending = it.ending;
             }
             return CountersignAnswer::Signed { signature };
         }
         known.faults.push(format!("{wrong:?}: {:?}", it.receipt));
         CountersignAnswer::Refused { why: format!("{wrong:?}") }
+    }
+}
+
+impl Deal {
+    fn count(&mut self, results: Vec<Reported>) {
+        for reported in results {
+            self.results.entry(reported.result.task).or_insert(reported);
+        }
+    }
+
+    /// The results that count, by index.
+    pub(super) fn all(&self) -> Vec<TaskResult> {
+        self.results.values().map(|it| it.result).collect()
+    }
+
+    /// The exit codes, by index.
+    pub(super) fn exit_codes(&self) -> Vec<(u32, i32)> {
+        self.all().iter().map(|result| (result.task.0, result.exit_code)).collect()
+    }
+
+    fn lacks(&self, result: &TaskResult) -> bool {
+        result.output != Digest::default() && !self.blobs.contains_key(&result.output)
+    }
+
+    fn amount(&self) -> primitives::Amount {
+        self.last.as_ref().map_or(primitives::Amount::ZERO, |last| last.document.amount)
     }
 }
 

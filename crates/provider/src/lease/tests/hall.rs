@@ -2,7 +2,7 @@
 //! still until everybody waits.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -17,7 +17,7 @@ use market::{
     escrow::Windows,
     fact::Closing,
     message::{Assignment, Bid, BidAnswer, BidRequest, CommandAnswer, Instruction, ToProvider},
-    work::salted,
+    work::{Array, TASK_VARIABLE, salted},
 };
 use net::{Conditions, Message, Network, Simulated, Transport};
 use primitives::{
@@ -136,7 +136,28 @@ pub(super) fn work() -> Work {
         wish: wish(),
         time_limit: Seconds(3_600),
         output_limit: Bytes::mebi(1),
+        array: None,
     }
+}
+
+/// The work at so many points, two at once, each with a quarter of the machine. Task `i` runs
+/// `tool i`.
+pub(super) fn array(points: u32) -> Work {
+    let mut wish = wish();
+    wish.resources.cpu = Millicores::cores(1);
+    wish.resources.memory = Bytes::gibi(2);
+    let point = |index: u32| [("x".to_owned(), index.to_string())].into();
+    Work {
+        command: vec!["tool".into(), "{x}".into()],
+        wish,
+        array: Some(Array { points: (0..points).map(point).collect(), deals: 1, at_once: 2 }),
+        ..work()
+    }
+}
+
+/// Which task a spec was made for.
+pub(super) fn index_of(spec: &Spec) -> u32 {
+    spec.environment.get(TASK_VARIABLE).and_then(|index| index.parse().ok()).unwrap_or_default()
 }
 
 pub(super) const SALT: B256 = B256::repeat_byte(0x51);
@@ -153,6 +174,14 @@ impl Hall {
 
     /// A hall whose network draws its fates from `seed`.
     pub(super) async fn seeded(script: Script, seed: u64) -> Self {
+        Self::scripted(move |_| script.clone(), seed).await
+    }
+
+    /// A hall in which each run plays what `script` says for it.
+    pub(super) async fn scripted(
+        script: impl Fn(&Spec) -> Script + Send + Sync + 'static,
+        seed: u64,
+    ) -> Self {
         let clock = Arc::new(TestClock { start: Instant::now(), step: AtomicI64::new(0) });
         let setup = Setup::fake(WINDOWS, BasisPoints(250), owner().address());
         let ledger = Ledger::new(setup, 0, clock.clone());
@@ -161,7 +190,7 @@ impl Hall {
         let wire = Arc::new(network.join(&peer("gateway")));
         let gate = Gate::open(wire.clone(), ledger.seat(gateway_account()).escrow());
         let runtime = Counting {
-            scripted: Scripted::new(move |_| script.clone()),
+            scripted: Scripted::new(script),
             starts: Arc::default(),
             damaged: Arc::default(),
             stubborn: Arc::default(),
@@ -227,6 +256,14 @@ impl Hall {
         self.log = self.log.reopen();
     }
 
+    /// Start the provider again if its journal has crashed.
+    pub(super) async fn revive(&mut self) {
+        if self.log.is_down() {
+            self.crash().await;
+            self.start().await;
+        }
+    }
+
     pub(super) fn token(&self) -> Address {
         Address::repeat_byte(0xa4)
     }
@@ -263,7 +300,7 @@ impl Hall {
             session: B256::ZERO,
             token: self.token(),
             kind: Kind::Lease,
-            resources: salted(SALT, &work.wish),
+            resources: salted(SALT, &work.bundle().expect("no overflow")),
             max_rate: Rate::per_hour(10_000_000).expect("small"),
             time_limit: work.time_limit,
             output_limit: work.output_limit.0,
@@ -275,7 +312,7 @@ impl Hall {
         let signature = renter().sign(order.id(&self.plaza()).0);
         BidRequest {
             order: Signed { document: order, signature },
-            wish: work.wish.clone(),
+            wish: work.bundle().expect("no overflow"),
             salt: SALT,
             deal_salt: B256::repeat_byte(number),
             open_fee: Amount::ZERO,
@@ -318,25 +355,61 @@ impl Hall {
         self.ask(&ToProvider::Command(Box::new(command))).await
     }
 
+    /// All tasks of the work in their first epoch, and the release.
     pub(super) fn assignment(&self, deal: DealId, work: &Work, fence: u64) -> Instruction {
-        let act = Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec: work.digest(SALT) };
+        let tasks: Vec<(u32, u32)> = (0..work.tasks()).map(|index| (index, 1)).collect();
+        self.instruction(deal, work, fence, (&tasks, true))
+    }
+
+    /// Some tasks of the work, each with its epoch, and whether that is all.
+    pub(super) fn instruction(
+        &self,
+        deal: DealId,
+        work: &Work,
+        fence: u64,
+        (tasks, released): (&[(u32, u32)], bool),
+    ) -> Instruction {
+        let spec = work.digest(SALT);
+        let acts = tasks.iter().map(|(task, epoch)| Act::Assign {
+            task: TaskIndex(*task),
+            epoch: Epoch(*epoch),
+            spec,
+        });
+        let acts = acts.chain(released.then_some(Act::Release));
         Instruction {
-            command: Command { deal, fence, act }.signed(&self.plaza(), &signer()),
+            commands: acts.map(|act| self.signed(deal, fence, act)).collect(),
             assignment: Some(Assignment { work: work.clone(), salt: SALT }),
         }
     }
 
-    pub(super) fn stop(&self, deal: DealId, fence: u64) -> Instruction {
-        let command = Command { deal, fence, act: Act::Stop };
-        Instruction { command: command.signed(&self.plaza(), &signer()), assignment: None }
+    pub(super) fn signed(&self, deal: DealId, fence: u64, act: Act) -> Signed<Command> {
+        Command { deal, fence, act }.signed(&self.plaza(), &signer())
     }
 
-    /// Bid, open, assign: the work is taken.
+    pub(super) fn stop(&self, deal: DealId, fence: u64) -> Instruction {
+        let commands = vec![self.signed(deal, fence, Act::Stop)];
+        Instruction { commands, assignment: None }
+    }
+
+    /// The run folder of the first attempt at a task.
+    pub(super) fn run_folder(&self, deal: DealId, task: u32) -> PathBuf {
+        let deal = deal.to_string();
+        let runs = self.folder.path().join("runs");
+        runs.join(deal.trim_start_matches("0x")).join(format!("{task}-1"))
+    }
+
+    /// Bid, open, assign everything: the work is taken.
     pub(super) async fn place(&self, work: &Work) -> Bid {
-        let bid = self.bid(&self.request(work, 1)).await;
-        self.open(&bid).await;
+        let bid = self.opened(work).await;
         let command = self.assignment(self.deal(&bid), work, 1);
         assert_eq!(self.command(command).await, Some(CommandAnswer::Taken));
+        bid
+    }
+
+    /// Bid and open.
+    pub(super) async fn opened(&self, work: &Work) -> Bid {
+        let bid = self.bid(&self.request(work, 1)).await;
+        self.open(&bid).await;
         bid
     }
 
@@ -374,6 +447,11 @@ impl Hall {
     pub(super) async fn closing(&self, deal: DealId) -> Closing {
         let closing = self.ledger.seat(Address::ZERO).closing(deal).await;
         closing.expect("the ledger is there").expect("a settled deal")
+    }
+
+    /// The facts of a lease, as the journal has them.
+    pub(super) async fn facts(&self, deal: DealId) -> Vec<market::LeaseFact> {
+        crate::line::Line::facts(&self.log, deal).await.expect("a journal that reads")
     }
 
     pub(super) fn starts(&self) -> usize {
@@ -421,17 +499,23 @@ impl Runtime for Counting {
     async fn start(&self, prepared: Prepared) -> Result<Box<dyn Run>, sandbox::Error> {
         let started = self.scripted.start(prepared).await?;
         self.starts.fetch_add(1, Ordering::Relaxed);
-        Ok(started)
+        Ok(self.fragile(started))
     }
 
     async fn adopt(&self, folder: &Path) -> Result<Option<Box<dyn Run>>, sandbox::Error> {
         let found = self.scripted.adopt(folder).await?;
-        let (damaged, stubborn) = (self.damaged.clone(), self.stubborn.clone());
-        Ok(found.map(|run| Box::new(Fragile { run, damaged, stubborn }) as Box<dyn Run>))
+        Ok(found.map(|run| self.fragile(run)))
     }
 
     async fn wipe(&self, folder: &Path) -> Result<Wiped, sandbox::Error> {
         self.scripted.wipe(folder).await
+    }
+}
+
+impl Counting {
+    fn fragile(&self, run: Box<dyn Run>) -> Box<dyn Run> {
+        let (damaged, stubborn) = (self.damaged.clone(), self.stubborn.clone());
+        Box::new(Fragile { run, damaged, stubborn })
     }
 }
 

@@ -2,13 +2,12 @@
 
 use market::{
     Outcome,
-    document::{Act, Command},
     message::{BidAnswer, CommandAnswer, Instruction},
 };
-use primitives::{Amount, B256, Bytes, Epoch, Millicores, Seconds, TaskIndex};
+use primitives::{Amount, B256, Bytes, Millicores, Seconds};
 use settlement::{Call, Settlement as _};
 
-use super::hall::{Hall, key, lasting, renter, signer, work};
+use super::hall::{Hall, key, lasting, renter, work};
 
 fn refused(answer: Option<CommandAnswer>) -> String {
     match answer {
@@ -82,12 +81,10 @@ async fn commands_that_are_not_the_renter_keys_or_of_an_older_gateway_are_refuse
     let bid = hall.bid(&hall.request(&work(), 1)).await;
     hall.open(&bid).await;
     let deal = hall.deal(&bid);
-    let act =
-        Act::Assign { task: TaskIndex(0), epoch: Epoch(1), spec: work().digest(super::hall::SALT) };
     let good = hall.assignment(deal, &work(), 5);
 
-    let stranger = Command { deal, fence: 5, act }.signed(&hall.plaza(), &key(9));
-    let forged = Instruction { command: stranger, ..good.clone() };
+    let stranger = good.commands[0].document.signed(&hall.plaza(), &key(9));
+    let forged = Instruction { commands: vec![stranger], ..good.clone() };
     assert!(refused(hall.command(forged).await).contains("renter key"));
 
     let mut other = work();
@@ -108,11 +105,6 @@ async fn commands_that_are_not_the_renter_keys_or_of_an_older_gateway_are_refuse
     assert_eq!(hall.command(good.clone()).await, Some(CommandAnswer::Taken));
     assert_eq!(hall.command(good).await, Some(CommandAnswer::Taken), "twice is once");
     assert!(refused(hall.command(hall.stop(deal, 4)).await).contains("fence"));
-    let next =
-        Act::Assign { task: TaskIndex(1), epoch: Epoch(1), spec: work().digest(super::hall::SALT) };
-    let next = Command { deal, fence: 5, act: next }.signed(&hall.plaza(), &signer());
-    let next = Instruction { command: next, ..hall.assignment(deal, &work(), 5) };
-    assert!(refused(hall.command(next).await).contains("another task"));
     assert!(
         refused(hall.command(hall.stop(primitives::DealId(B256::repeat_byte(1)), 9)).await)
             .contains("no such lease")

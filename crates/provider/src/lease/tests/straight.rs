@@ -42,7 +42,7 @@ async fn work_is_run_metered_delivered_paid_and_wiped() {
     assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Completed, Seconds(12)));
     assert_eq!(receipt.amount, units(6_000));
     assert_eq!((seen.signed, seen.terminals.len()), (4, 1), "at 1 s, 5 s, 10 s and the end");
-    assert_eq!(seen.results[0].exit_code, 0);
+    assert_eq!(seen.exit_codes(), [(0, 0)]);
     assert_eq!(hall.gate.stdout(deal), b"begin\nend\n");
     assert_eq!(seen.phases, [Phase::Preparing, Phase::Delivering]);
     assert!(seen.blobs.contains_key(&Digest::of(b"42")));
@@ -70,11 +70,10 @@ async fn inputs_are_placed_before_the_start() {
     let bid = hall.place(&work).await;
     let deal = hall.deal(&bid);
     hall.until_stage(deal, "running").await;
-    let runs = hall.folder.path().join("runs");
-    let folder = runs.join(deal.to_string().trim_start_matches("0x"));
+    let folder = hall.run_folder(deal, 0);
     assert_eq!(std::fs::read(folder.join("work/greeting")).expect("placed"), b"hello");
     hall.until_over(deal).await;
-    assert!(!folder.exists(), "wiped");
+    assert!(!folder.parent().expect("the lease's").exists(), "wiped");
     assert_eq!(hall.blobs.size(&file).await.expect("memory"), None, "wiped");
 }
 
@@ -90,9 +89,9 @@ async fn a_missing_program_ends_unbilled_with_127() {
     let deal = hall.deal(&bid);
     hall.until_over(deal).await;
     let seen = hall.gate.deal(deal);
+    assert_eq!(seen.exit_codes(), [(0, 127)]);
     let receipt = seen.last.expect("a terminal receipt").document;
     assert_eq!((receipt.outcome, receipt.amount), (Outcome::Failed, Amount::ZERO));
-    assert_eq!(seen.results[0].exit_code, 127);
     let ending = seen.ending.expect("words");
     assert_eq!((ending.code.as_str(), ending.action.as_str()), ("missing-program", "name another"));
     assert_eq!(hall.closing(deal).await.split.charge(), Amount::ZERO);
@@ -151,10 +150,10 @@ async fn the_time_limit_is_the_jobs_failure() {
     let deal = hall.deal(&bid);
     hall.until_over(deal).await;
     let seen = hall.gate.deal(deal);
+    assert_eq!(seen.exit_codes(), [(0, 124)]);
     let receipt = seen.last.expect("a terminal receipt").document;
     assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Failed, Seconds(20)));
     assert_eq!(seen.ending.expect("words").code, "timed-out");
-    assert_eq!(seen.results[0].exit_code, 124);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,9 +163,7 @@ async fn an_early_fault_of_the_machine_is_free() {
     let deal = hall.deal(&bid);
     hall.until_stage(deal, "running").await;
     hall.pass(30).await;
-    let runs = hall.folder.path().join("runs");
-    let folder = runs.join(deal.to_string().trim_start_matches("0x"));
-    assert!(hall.runtime.scripted.lose(&folder));
+    assert!(hall.runtime.scripted.lose(&hall.run_folder(deal, 0)));
     hall.until_over(deal).await;
     let seen = hall.gate.deal(deal);
     let receipt = seen.last.expect("a terminal receipt").document;
@@ -304,6 +301,6 @@ async fn a_module_ends_when_the_fuel_that_was_ordered_is_burnt() {
     let seen = hall.gate.deal(deal);
     let receipt = seen.last.expect("a terminal receipt").document;
     assert_eq!((receipt.outcome, receipt.seconds), (Outcome::Failed, Seconds(5)));
-    assert_eq!(seen.results[0].exit_code, 124);
+    assert_eq!(seen.results[&primitives::TaskIndex(0)].result.exit_code, 124);
     assert_eq!(seen.ending.expect("words").code, "out-of-fuel");
 }

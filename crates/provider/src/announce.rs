@@ -107,6 +107,7 @@ async fn lasts(shop: &Workshop) {
         }
     };
     tokio::select! {
+        biased;
         () = lost => {}
         () = sleep(Duration::from_secs(VALID.0 / 2)) => {}
     }

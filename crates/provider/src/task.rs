@@ -284,6 +284,7 @@ impl Task {
             let breath = if progress.elapsed < YOUNG { Duration::ZERO } else { BREATH };
             let soonest = Instant::now() + breath;
             tokio::select! {
+                biased;
                 changed = async { sleep_until(soonest).await; run.changed().await } => {
                     let failed = |source| Error::Sandbox { operation: "watching a run", source };
                     changed.map_err(failed)?;

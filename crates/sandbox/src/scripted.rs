@@ -468,6 +468,7 @@ impl Run for Watched {
         if !self.play.ended(&act, Instant::now()) {
             match next {
                 Some(next) => tokio::select! {
+                    biased;
                     () = sleep_until(next) => {}
                     () = ordered => {}
                 },
